@@ -1,0 +1,21 @@
+"""fst: fast style transfer for TensorFlow and Keras.
+
+>>> import fst
+>>> stylise = fst.load("starry_night")
+>>> picture = stylise(photo)                    # uint8 or float32 [H, W, 3], any size
+>>> fst.train(fst.TrainingConfig("style.jpg", content="photos"))
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+__all__ = ["TrainingConfig", "load", "train"]
+
+_ROOMS = {"TrainingConfig": "fst.config", "load": "fst.stylizer", "train": "fst.training"}
+
+
+def __getattr__(name):
+    # TensorFlow takes seconds to import: only what is used is loaded.
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
+    raise AttributeError(f"module 'fst' has no attribute '{name}'")

@@ -1,0 +1,128 @@
+"""The folder `checkpoints/<name>/`, which holds everything about one style.
+
+style.json          the card: configuration, provenance, losses
+network.weights.h5  the weights, loadable by Keras on any backend
+saved_model/        the export, written by `fst.export`
+history.csv/.png    the losses as training went on
+previews/           the same photos, stylised, as training went on
+training/           the state to resume from
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+
+from fst import images
+from fst.errors import UserError
+from fst.network import build_network
+
+ROOT = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The paths inside one style's folder, and how to read and write what lies there."""
+
+    folder: Path
+
+    @property
+    def card_path(self):
+        return self.folder / "style.json"
+
+    @property
+    def weights_path(self):
+        return self.folder / "network.weights.h5"
+
+    @property
+    def saved_model_path(self):
+        return self.folder / "saved_model"
+
+    @property
+    def history_path(self):
+        return self.folder / "history.csv"
+
+    @property
+    def curves_path(self):
+        return self.folder / "history.png"
+
+    @property
+    def previews_path(self):
+        return self.folder / "previews"
+
+    @property
+    def training_path(self):
+        return self.folder / "training"
+
+    def read_card(self):
+        """The card as a dictionary.
+
+        Raises:
+            UserError: it is missing or is not JSON.
+        """
+        try:
+            return json.loads(self.card_path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{self.card_path}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise UserError(f"{self.card_path}: is damaged, it is not JSON ({error})") from error
+
+    def write_card(self, card):
+        """Writes the card; the one that was there stays until the new one is whole."""
+        with images.atomic_path(self.card_path) as path:
+            path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+    def write_weights(self, network):
+        """Writes the network's weights in half precision, in which a style is shipped.
+
+        Half precision halves the file, and its 11 significant bits move the output by less than one
+        grey level. Keras turns the numbers back into float32 when it loads them.
+        """
+        half = build_network(_width(network), dtype="float16")
+        half.set_weights(network.get_weights())
+        with images.atomic_path(self.weights_path) as path:
+            half.save_weights(path)
+
+    def read_network(self, width=None):
+        """The trained network, as a float32 `keras.Model` (see `fst.network.build_network`).
+
+        Args:
+            width: the network's width; the card's when None.
+
+        Raises:
+            UserError: the card or the weights are missing or damaged.
+        """
+        width = width or self.read_card()["config"]["width"]
+        if not self.weights_path.is_file():
+            raise UserError(f"{self.weights_path}: is missing; has the training finished?")
+        network = build_network(width, dtype="float32")
+        try:
+            network.load_weights(self.weights_path)
+        except Exception as error:  # h5py and Keras raise many kinds for a damaged file.
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
+        return network
+
+
+def names(root=ROOT):
+    """The names of the trained styles under `root`, sorted."""
+    return sorted(path.parent.name for path in Path(root).glob("*/style.json"))
+
+
+def find(name_or_path, root=ROOT):
+    """The checkpoint called `name_or_path` under `root`, or the folder of that path.
+
+    Raises:
+        UserError: there is none, with the names that there are.
+    """
+    for folder in (Path(root) / name_or_path, Path(name_or_path)):
+        if (folder / "style.json").is_file():
+            return Checkpoint(folder)
+    known = ", ".join(names(root))
+    hint = f"there are {known}" if known else f"there are none under {root}/"
+    raise UserError(f"there is no trained style '{name_or_path}'; {hint}")
+
+
+def _width(network):
+    return network.get_layer("down1_conv").filters

@@ -1,0 +1,71 @@
+"""From command lines to configurations: the flags are made from the dataclasses in `fst.config`."""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+
+from fst.errors import UserError
+
+
+def quiet_tensorflow():
+    """Keeps TensorFlow's start-up notes off the terminal; call it before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def parse(config_class, program, presets=None, args=None):
+    """Reads a command line into a configuration.
+
+    Args:
+        config_class: a dataclass; its fields without a default become positional arguments.
+        program: the program's name in its help.
+        presets: what each value of `--preset` changes in the defaults.
+        args: the arguments; those of this process when None.
+
+    Raises:
+        UserError: an argument is missing, unknown or of the wrong kind.
+        SystemExit: after `--help`.
+    """
+    import tyro
+
+    args = sys.argv[1:] if args is None else list(args)
+    defaults = _preset(config_class, presets, args) if presets else None
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                config_class,
+                prog=program,
+                args=args,
+                default=defaults,
+                config=(tyro.conf.PositionalRequiredArgs, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_first_words(complaint.getvalue())}; see {program} --help") from None
+
+
+def _preset(config_class, presets, args):
+    import tyro
+
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--preset", default=config_class.preset)
+    with contextlib.suppress(argparse.ArgumentError):
+        chosen = reader.parse_known_args(args)[0].preset
+        changes = presets.get(chosen, {})
+        return config_class(style=tyro.MISSING, **{**changes, "preset": chosen})
+    return None
+
+
+def _first_words(box):
+    """The sentence inside the box that tyro draws around a complaint."""
+    words = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│|╭╮╰╯ ").strip()
+        if set(text) <= set("─-"):
+            break
+        words.append(text)
+    return " ".join(words) or "the command line cannot be understood"

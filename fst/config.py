@@ -1,0 +1,221 @@
+"""Every option of a training run: its name, default, unit and meaning, once.
+
+The command line, its help, `style.json` and the Python interface are all made from here.
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from fst.errors import UserError
+
+Preset = Literal["draft", "standard", "fine"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Distribution = Literal["none", "mirrored", "multiworker"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Trains a network that turns any photo into the style of one picture.
+
+    Run again, the same command resumes at the step where it stopped.
+    """
+
+    style: str
+    """Style image: a file or an http(s) URL."""
+
+    content: str = "data/photos"
+    """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT]."""
+
+    name: str = ""
+    """Name of the trained style, its folder under --output (default: the style's file name)."""
+
+    output: str = "checkpoints"
+    """Folder that holds the trained styles."""
+
+    preset: Preset = "standard"
+    """draft: a first impression on a laptop's CPU. standard: good on a CPU overnight, or on a GPU in
+    minutes. fine: the paper's 40,000 steps at 256 px, batch 4. Other options override it."""
+
+    steps: int = 8000
+    """Training steps."""
+
+    batch_size: int = 2
+    """Photos per step, over all workers together."""
+
+    crop_size: int = 256
+    """Side of the square crops that the network trains on, in px."""
+
+    photo_size: int = 288
+    """Short side, in px, that each photo is scaled to before it is cropped."""
+
+    style_size: int = 512
+    """Long side of the style image, in px: larger makes larger strokes."""
+
+    content_weight: float = 1.0
+    """Weight of the content term: raise it when the photo gets lost."""
+
+    style_weight: float = 6.0
+    """Weight of the style term: raise it when there is too little style."""
+
+    tv_weight: float = 0.1
+    """Weight of the total-variation term: raise it against grain."""
+
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    """VGG19 layers that define content."""
+
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    """VGG19 layers that define style."""
+
+    loss_form: Literal["relative", "absolute"] = "relative"
+    """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums."""
+
+    learning_rate: float = 1e-3
+    """Adam's learning rate at its peak; it warms up for 100 steps and decays along a cosine."""
+
+    width: int = 32
+    """Channels of the network's first layer: 16 is smaller and faster, 32 is the paper's."""
+
+    start_from: str = ""
+    """A trained style (name or folder) whose weights to start from, instead of random ones."""
+
+    vgg_weights: str = "imagenet"
+    """VGG19 weights: imagenet (downloaded once by Keras) or a file (FST_VGG19_WEIGHTS is the same)."""
+
+    holdout: int = 32
+    """Photos to keep out of training (at most a tenth of them all): the card tells their losses."""
+
+    seed: int = 1
+    """Seed of the initial weights and of the order, crops and flips of the photos."""
+
+    preview: tuple[str, ...] = ()
+    """Photos to stylise every --preview-every steps (default: four photos of --content)."""
+
+    preview_every: int = 250
+    """Steps between previews."""
+
+    save_every: int = 100
+    """Steps between saves of the state to resume from."""
+
+    precision: Precision = "float32"
+    """Arithmetic of the convolutions. mixed_bfloat16 is about twice as fast on CPUs with AVX512-BF16
+    or AMX and on GPUs since Ampere."""
+
+    xla: Literal["auto", "on", "off"] = "auto"
+    """Compile the step with XLA. auto: on a single GPU only."""
+
+    distribute: Distribution = "none"
+    """mirrored: all GPUs of this machine. multiworker: several machines, described by TF_CONFIG."""
+
+    tensorboard: bool = False
+    """Write TensorBoard logs too (needs the tensorboard package)."""
+
+    overwrite: bool = False
+    """Train anew even where a style of this name exists, and replace it."""
+
+    finish: bool = False
+    """Remove the state to resume from once the style is trained."""
+
+    def __post_init__(self):
+        for field, low, high in _RANGES:
+            value = getattr(self, field)
+            if not low <= value <= high:
+                flag = flag_of(field)
+                raise UserError(f"{flag} must be from {low:g} to {high:g}, not {value:g}")
+        if self.photo_size < self.crop_size:
+            raise UserError(
+                f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
+                "raise the one or lower the other"
+            )
+        if self.style_weight == self.content_weight == 0:
+            raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
+        if not self.name and isinstance(self.style, str):
+            object.__setattr__(self, "name", _name_from(self.style))
+        if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UserError(f"--name '{self.name}' may hold letters, digits, '_', '-', '.' only")
+
+    def to_json(self):
+        """The configuration as plain JSON types, its paths cut down to their last part.
+
+        The folders of one machine mean nothing on another, and may be private.
+        """
+        values = dataclasses.asdict(self)
+        for name in _PATHS:
+            values[name] = _last_part(values[name])
+        values["preview"] = [_last_part(photo) for photo in self.preview]
+        return json.loads(json.dumps(values))
+
+    @classmethod
+    def from_json(cls, values):
+        """The configuration that `to_json` wrote; keys of another version are ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return cls(**fixed)
+
+    def differences(self, other):
+        """Names of the options that shape the result and differ between the two runs."""
+        mine, others = self.to_json(), other.to_json()
+        return [name for name in mine if name not in _FREE and mine[name] != others[name]]
+
+
+PRESETS = {
+    "draft": {"steps": 1000, "batch_size": 1, "crop_size": 192, "photo_size": 256},
+    "standard": {},
+    "fine": {"steps": 40_000, "batch_size": 4, "save_every": 500, "preview_every": 1000},
+}
+"""What each preset changes in the defaults above."""
+
+_RANGES = (
+    ("steps", 1, 10_000_000),
+    ("batch_size", 1, 4096),
+    ("crop_size", 32, 2048),
+    ("photo_size", 32, 8192),
+    ("style_size", 32, 4096),
+    ("content_weight", 0, 1e30),
+    ("style_weight", 0, 1e30),
+    ("tv_weight", 0, 1e30),
+    ("learning_rate", 1e-8, 1.0),
+    ("width", 1, 512),
+    ("holdout", 0, 10_000),
+    ("seed", 0, 2**31 - 1),
+    ("preview_every", 1, 10_000_000),
+    ("save_every", 1, 10_000_000),
+)
+
+# Options that may change between the parts of one run: they decide where it runs and what it
+# reports, not what it learns.
+_FREE = {
+    "style",  # The picture counts, not its name: its SHA-256 is compared.
+    "content",
+    "preset",
+    "name",
+    "output",
+    "vgg_weights",
+    "preview",
+    "preview_every",
+    "save_every",
+    "xla",
+    "distribute",
+    "tensorboard",
+    "overwrite",
+    "finish",
+}
+
+
+_PATHS = ("style", "content", "output", "start_from", "vgg_weights")
+
+
+def flag_of(field):
+    """The command line's spelling of an option: `--style-weight` for `style_weight`."""
+    return "--" + field.replace("_", "-")
+
+
+def _last_part(path):
+    return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _name_from(style):
+    stem = Path(_last_part(style)).stem
+    return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"

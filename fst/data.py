@@ -1,0 +1,259 @@
+"""Content photos as a stream of square crops.
+
+What step `k` of a run sees depends on the seed and on `k` alone: a resumed run, or one shared out
+among several workers, sees what an uninterrupted one would have seen.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fst import images
+from fst.errors import UserError
+
+TFDS_PREFIX = "tfds:"
+
+_TFDS_SHUFFLE = 2048  # Photos in TFDS's shuffle buffer, kept as compressed bytes: about 300 MB.
+_TFDS_SPARE = 8  # Photos in a row that may be broken; the next one stands in for a broken one.
+
+
+def open_photos(content, *, holdout=0, seed=1):
+    """Opens the content photos named by `--content`.
+
+    Args:
+        content: a folder, or `tfds:NAME[:SPLIT]`.
+        holdout: photos to keep out of training, for measuring; at most a tenth of them all.
+        seed: seed of the order.
+
+    Returns:
+        `FolderPhotos` or `TfdsPhotos`.
+
+    Raises:
+        UserError: there is no such folder or data set, or it holds no photos.
+    """
+    if content.startswith(TFDS_PREFIX):
+        return TfdsPhotos(content[len(TFDS_PREFIX) :], holdout=holdout, seed=seed)
+    return FolderPhotos(content, holdout=holdout, seed=seed)
+
+
+class Photo(NamedTuple):
+    """One content photo: `read()` returns the bytes of the file called `name`."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class _Photos:
+    """What both kinds share: crops by index, and a record of the photos that were skipped.
+
+    Attributes:
+        held_out: the `Photo`s kept out of training.
+        skipped: the names of the unreadable photos met so far, each with the reason.
+    """
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.skipped = {}
+        self.held_out = []
+        self._failure = None
+
+    def batches(self, config, *, start_step=0, worker=0, workers=1, replicas=1):
+        """The crops of the steps from `start_step` to the last.
+
+        Args:
+            config: a `TrainingConfig`.
+            start_step: the first step, from 0.
+            worker, workers: which share of every batch to give: with two workers of a global batch
+                of four, the first gives the crops 0 and 1, the second 2 and 3.
+
+        Returns:
+            A finite `tf.data.Dataset` of float32 `[batch_size / workers, crop, crop, 3]`, 0-255.
+        """
+        batch, share = config.batch_size, config.batch_size // workers
+        size = config.crop_size
+
+        def load(index, candidates):
+            crop = tf.numpy_function(
+                functools.partial(self._load, size=size, resize_to=config.photo_size),
+                (index, candidates),
+                tf.uint8,
+                stateful=False,
+            )
+            return tf.cast(tf.ensure_shape(crop, (size, size, 3)), tf.float32)
+
+        return (
+            self._elements(start_step * batch)
+            .filter(lambda index, _: index % batch // share == worker)
+            .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(share // replicas, drop_remainder=True)
+            .take((config.steps - start_step) * replicas)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def pictures(self, wanted, long_side):
+        """Whole pictures, to look at or to measure with; the unreadable ones are skipped.
+
+        Args:
+            wanted: `Photo`s.
+            long_side: scales each so that its long side has this many px.
+
+        Yields:
+            Pairs of a name and a float32 `[H, W, 3]`, 0-255.
+        """
+        for photo in wanted:
+            try:
+                yield photo.name, images.load_rgb(photo.name, long_side, data=photo.read())
+            except images.ImageError as error:
+                self.skipped.setdefault(photo.name, str(error))
+
+    def raise_failure(self):
+        """Raises what went wrong in the stream, if anything did, in the user's terms."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _load(self, index, candidates, *, size, resize_to):
+        random = np.random.default_rng([self.seed, 1, int(index)])
+        position, flip = tuple(random.random(2)), bool(random.random() < 0.5)
+        try:
+            for photo in self._candidates(int(index), candidates):
+                try:
+                    return images.decode_crop(
+                        photo.read(), size, resize_to, position, flip, photo.name
+                    )
+                except images.ImageError as error:
+                    self.skipped.setdefault(photo.name, str(error))
+            raise UserError(self._all_broken())
+        except UserError as error:
+            # TensorFlow would turn it into an error of its own, with a traceback inside its text.
+            self._failure = error
+            raise
+
+
+class FolderPhotos(_Photos):
+    """The photos of a folder and of the folders in it."""
+
+    def __init__(self, folder, *, holdout=0, seed=1):
+        super().__init__(seed)
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(
+                f"--content: there is no folder '{folder}'; name a folder of photos, or "
+                "tfds:NAME (data/README.md tells where to get some)"
+            )
+        paths = images.find_images(self.folder)
+        if not paths:
+            raise UserError(f"--content: the folder '{folder}' holds no photos")
+        # By a hash of the name: the same photos stay out whatever the seed, the style or the
+        # photos beside them.
+        by_hash = sorted(paths, key=lambda p: hashlib.sha256(self._name(p).encode()).digest())
+        out = set(by_hash[: min(holdout, len(paths) // 10)])
+        self.held_out = [self._photo(path) for path in by_hash if path in out]
+        self._paths = [path for path in paths if path not in out]
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __iter__(self):
+        return map(self._photo, self._paths)
+
+    def _name(self, path):
+        return path.relative_to(self.folder).as_posix()
+
+    def _photo(self, path):
+        return Photo(self._name(path), functools.partial(images.read_bytes, path))
+
+    def _elements(self, start):
+        indices = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+        return indices.map(lambda index: (index, ""))
+
+    def _candidates(self, index, _):
+        for position in range(index, index + len(self._paths)):
+            epoch, place = divmod(position, len(self._paths))
+            yield self._photo(self._paths[_order(self.seed, epoch, len(self._paths))[place]])
+
+    def _all_broken(self):
+        return f"--content: none of the {len(self._paths)} photos in '{self.folder}' can be read"
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed, epoch, count):
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+
+
+class TfdsPhotos(_Photos):
+    """The photos of a TensorFlow Datasets data set, left compressed until they are cropped."""
+
+    def __init__(self, name, *, holdout=0, seed=1):
+        super().__init__(seed)
+        name, _, split = name.partition(":")
+        self.name, self._split = name, split or "train"
+        self._stream = _open_tfds(name, self._split)
+        count = int(self._stream.cardinality())
+        if count <= 0:
+            raise UserError(f"--content: the split '{self._split}' of tfds:{name} holds no photos")
+        kept = min(holdout, count // 10)
+        self.held_out = list(_numbered(self._stream.take(kept)))
+        self._count = count - kept
+        self._stream = self._stream.skip(kept)
+
+    def __len__(self):
+        return self._count
+
+    def __iter__(self):
+        return _numbered(self._stream)
+
+    def _elements(self, start):
+        first_epoch, skip = divmod(start, self._count)
+
+        def shuffled(epoch):
+            return self._stream.shuffle(
+                _TFDS_SHUFFLE, seed=epoch + self.seed, reshuffle_each_iteration=False
+            )
+
+        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+        photos = epochs.flat_map(shuffled).skip(skip)
+        windows = photos.window(_TFDS_SPARE, shift=1).flat_map(lambda w: w.batch(_TFDS_SPARE))
+        return windows.enumerate(start)
+
+    def _candidates(self, index, candidates):
+        for offset, data in enumerate(candidates):
+            name = f"photo {(index + offset) % self._count} of epoch {index // self._count}"
+            yield Photo(name, functools.partial(bytes, data))
+
+    def _all_broken(self):
+        return f"--content: {_TFDS_SPARE} photos in a row of tfds:{self.name} cannot be read"
+
+
+def _numbered(stream):
+    for index, data in enumerate(stream.as_numpy_iterator()):
+        yield Photo(f"photo {index}", functools.partial(bytes, data))
+
+
+def _open_tfds(name, split):
+    import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
+
+    try:
+        features = tfds.builder(name).info.features
+        keys = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
+        if not keys:
+            raise UserError(f"--content: tfds:{name} holds no images")
+        key = "image" if "image" in keys else keys[0]
+        stream = tfds.load(
+            name, split=split, shuffle_files=False, decoders={key: tfds.decode.SkipDecoding()}
+        )
+    except tfds.core.DatasetNotFoundError as error:
+        raise UserError(
+            f"--content: TensorFlow Datasets knows no '{name}'; its catalogue is at "
+            "https://www.tensorflow.org/datasets/catalog"
+        ) from error
+    except UserError:
+        raise
+    except Exception as error:  # Its builders raise whatever their downloads and parsers raise.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"--content: tfds:{name}:{split} cannot be loaded: {reason}") from error
+    return stream.map(lambda example: example[key])

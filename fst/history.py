@@ -1,0 +1,93 @@
+"""`history.csv`: a row for every training step; `history.png`: its curves."""
+
+import csv
+
+import numpy as np
+
+from fst import images
+from fst.errors import UserError
+
+COLUMNS = ("step", "total", "content", "style", "tv", "images/s")
+
+
+class History:
+    """The losses of every step, appended to a CSV file.
+
+    Args:
+        path: the file; rows after the step `keep`, which a killed run had not saved, are dropped.
+        keep: the last step to keep.
+    """
+
+    def __init__(self, path, keep=0):
+        self._path = path
+        rows = [row for row in read_rows(path) if int(row[0]) <= keep]
+        with images.atomic_path(path) as temporary:
+            _write(temporary, "w", [COLUMNS, *rows])
+
+    def append(self, first_step, losses, images_per_second):
+        """Appends consecutive steps.
+
+        Args:
+            first_step: number of the first, from 1.
+            losses: `[N, 4]`: total, content, style, tv.
+            images_per_second: the speed at which they were made.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        rows = [
+            (first_step + offset, *(f"{value:.8g}" for value in terms), f"{images_per_second:.4g}")
+            for offset, terms in enumerate(losses)
+        ]
+        try:
+            _write(self._path, "a", rows)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+
+def read_rows(path):
+    """The rows of a history as lists of text; a torn last row of a killed run is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return [row for row in csv.reader(whole.splitlines()[1:]) if len(row) == len(COLUMNS)]
+
+
+def read_history(path):
+    """The history as a float64 array `[steps, 6]`, its columns as in `COLUMNS`."""
+    return np.array(read_rows(path), dtype=np.float64).reshape(-1, len(COLUMNS))
+
+
+def draw_curves(path, picture, smooth=0.02):
+    """Draws the three terms against the step.
+
+    Args:
+        path: the CSV file.
+        picture: the PNG file to write.
+        smooth: width of the running mean, as a share of the run: single batches jump.
+    """
+    import matplotlib  # Slow to import, and needed once a run.
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    history = read_history(path)
+    window = max(1, int(len(history) * smooth))
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.2), constrained_layout=True)
+    for axis, name in zip(axes, ("total", "content", "style"), strict=True):
+        values = history[:, COLUMNS.index(name)]
+        axis.plot(history[:, 0], values, color="#b8c4d6", linewidth=0.4)
+        mean = np.convolve(values, np.ones(window) / window, mode="valid")
+        axis.plot(history[window - 1 :, 0], mean, color="#1f3b73", linewidth=1.5)
+        axis.set(title=name, xlabel="step", yscale="log")
+        axis.set_ylim(mean.min() * 0.7, np.percentile(values, 98))
+        axis.grid(alpha=0.3)
+    with images.atomic_path(picture) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+
+
+def _write(path, mode, rows):
+    with open(path, mode, newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)

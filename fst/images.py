@@ -1,0 +1,615 @@
+"""Pictures at the edge of the program: files, URLs and bytes to arrays, and back.
+
+Inside a picture is RGB in sRGB, upright, 0–255, whatever the file held: a turned phone photo, grey,
+a palette, CMYK, 16 bits, a wide-gamut profile. What cannot be read or written ends in an
+`ImageError`, and nothing half-written ever stands under a final name.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import stat
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from fst.errors import UserError
+
+_FORMAT_OF = {
+    **dict.fromkeys((".jpg", ".jpeg"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **{f".{name.lower()}": name for name in ("PNG", "WEBP", "BMP", "GIF")},
+}
+EXTENSIONS = frozenset(_FORMAT_OF)
+"""The suffixes of files that are taken for pictures, lower case."""
+
+MAX_PIXELS = 250_000_000
+"""The largest picture that is decoded: 750 MB as uint8 RGB. Beyond lie mostly crafted files."""
+
+MAX_BYTES = 64 * 2**20
+"""The largest download: no photo on a web page comes near, and it is held in memory whole."""
+
+MIN_SIDE = 16
+"""The shortest side a training photo may have, in px: below, a crop would be all blur."""
+
+_MAX_FILE_BYTES = 8 * MAX_PIXELS  # 16 bits RGBA, uncompressed; guards against a film named .gif
+_TIMEOUT = (10, 30)  # seconds to connect, and between two pieces of an answer
+_DEADLINE = 300  # seconds for a whole download, since a server may drip for ever
+
+_LITTER = ".fst-"  # how the names of files and folders being written begin
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to the turn that sets the picture upright."""
+
+# The tags that describe a photo and not how its file is laid out: a TIFF keeps both in one list.
+# In order: description, make, model, resolution and its unit, software, date, artist, copyright,
+# the Exif and GPS folders.
+_KEPT_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}
+# Untrue once the picture is converted, scaled or rewritten: colour space, size, maker notes.
+_STALE_EXIF_TAGS = (40961, 40962, 40963, 37500)
+
+
+class ImageError(UserError):
+    """A picture that cannot be read or written: one line naming it, what is wrong, what to do."""
+
+
+# --- Sources -------------------------------------------------------------------------------------
+
+
+def is_url(source):
+    """Whether `source` is an http(s) address and not a path."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def read_bytes(source):
+    """Reads a file or downloads an http(s) address whole.
+
+    Raises:
+        ImageError: it is missing, empty, no file, not permitted, too large or cannot be reached.
+    """
+    name = _name(source)
+    data = _download(source, name) if is_url(source) else _read_file(Path(source), name)
+    if not data:
+        raise ImageError(f"{name}: is empty; give a picture")
+    return data
+
+
+def _name(source):
+    """How an error calls `source`: without a password, and not longer than a line can bear."""
+    name = re.sub(r"(?<=://)[^/@]*@", "", source) if is_url(source) else os.fspath(source)
+    return name if len(name) <= 200 else name[:197] + "..."
+
+
+def _read_file(path, name):
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{name}: is a folder; give a picture file")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{name}: is not a regular file; save the picture to a file first")
+        if status.st_size > _MAX_FILE_BYTES:
+            raise ImageError(f"{name}: has {status.st_size >> 20} MiB, too large for a picture")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise ImageError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+def _download(url, name):
+    import requests  # Here, so that training from files does without it.
+
+    # Some servers, Wikimedia's among them, turn away requests that do not say who asks.
+    headers = {"User-Agent": "fst/0.1 (fast style transfer)", "Accept": "image/*;q=0.9,*/*;q=0.1"}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+            if not answer.ok:
+                status = f"{answer.status_code} {answer.reason or ''}".strip()
+                raise ImageError(f"{name}: the server answered {status}; check the address")
+            return _read_body(answer, name)
+    except (requests.RequestException, ValueError) as error:  # ValueError: an odd host name
+        problems = (
+            (requests.Timeout, "the server does not answer; try again later"),
+            (requests.TooManyRedirects, "redirects in a circle; check the address"),
+            (requests.exceptions.SSLError, "has no trusted certificate; download it by hand"),
+            (ValueError, "is no valid address; check it"),
+        )
+        broken = "cannot be reached, or the connection broke; check address and network"
+        problem = next((text for kind, text in problems if isinstance(error, kind)), broken)
+        raise ImageError(f"{name}: {problem}") from error
+
+
+def _read_body(answer, name):
+    """The body of a streamed answer, given up as soon as it is seen to be too large or slow."""
+    too_large = ImageError(
+        f"{name}: is larger than {MAX_BYTES >> 20} MiB; download it by hand and give the file"
+    )
+    length = answer.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > MAX_BYTES:
+        raise too_large
+    body, end = bytearray(), time.monotonic() + _DEADLINE
+    for piece in answer.iter_content(2**16):
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise too_large
+        if time.monotonic() > end:
+            raise ImageError(f"{name}: took over {_DEADLINE} s to download; try again later")
+    return bytes(body)
+
+
+def _reason(error):
+    """What an exception says, in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as its file held it, upright and in sRGB.
+
+    Attributes:
+        rgb: uint8 `[H, W, 3]`; transparent pixels keep their colour.
+        alpha: uint8 `[H, W]`, 255 is opaque; None where the file has no transparency.
+        format: Pillow's name of the file's format, such as `"JPEG"`.
+        exif: EXIF bytes to save the picture with, without orientation; None where there are none.
+        notes: what a user may want to know of the conversion, a phrase each.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    format: str
+    exif: bytes | None
+    notes: tuple[str, ...]
+
+
+def load_picture(source, data=None):
+    """Reads a picture with all that is worth keeping.
+
+    Of an animation or a document of several pages it takes the first.
+
+    Args:
+        source: path or http(s) URL.
+        data: its bytes, where they have been read already; `source` is then its name in errors.
+
+    Returns:
+        A `Picture`.
+
+    Raises:
+        ImageError: `source` cannot be read, is no picture, is damaged, or has over `MAX_PIXELS`.
+    """
+    name = _name(source)
+    data = read_bytes(source) if data is None else data
+    with _decoding(name, data):
+        image = _open_upright(data, name)
+        exif, exif_note = _portable_exif(image)
+        colour, alpha = _split_alpha(image)
+        # Pillow converts from LAB by itself, and a profile with it would speak of LAB.
+        profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+        rgb, profile_note = _to_srgb(colour, profile)
+        return Picture(
+            rgb=np.array(rgb),
+            alpha=None if alpha is None else np.array(alpha),
+            format="JPEG" if image.format == "MPO" else image.format,
+            exif=exif,
+            notes=tuple(note for note in (profile_note, exif_note) if note),
+        )
+
+
+def load_rgb(source, max_side=None, data=None):
+    """Reads a picture as the networks want it: float32 `[H, W, 3]`, 0–255, over white.
+
+    Args:
+        source: path or http(s) URL.
+        data: as for `load_picture`.
+        max_side: scales the picture, down or up, so that its long side has this many px.
+
+    Raises:
+        ImageError: as `load_picture`.
+    """
+    picture = load_picture(source, data)
+    rgb = over_white(picture.rgb, picture.alpha)
+    height, width = rgb.shape[:2]
+    if max_side and max(height, width) != max_side:
+        scale = max_side / max(height, width)
+        rgb = resize(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
+    return rgb.astype(np.float32)
+
+
+def decode_crop(data, size, resize_to, position, flip, name="photo"):
+    """Cuts a training crop out of an encoded photo; made to be fast.
+
+    A JPEG is decoded at the eighth, quarter or half of its size that still suffices, and only the
+    crop's pixels are resampled. Colour profiles are ignored: training does not see the difference.
+
+    Args:
+        data: bytes of the file.
+        size: height and width of the crop, px.
+        resize_to: what the photo's short side is scaled to, px; at least `size`.
+        position: where the crop lies, `(vertical, horizontal)`, each a fraction in [0, 1) of the
+            way that it can travel within the photo.
+        flip: mirrors the crop left to right.
+        name: how an error calls the photo.
+
+    Returns:
+        uint8 `[size, size, 3]`; transparency lies over white.
+
+    Raises:
+        ImageError: no picture, damaged, over `MAX_PIXELS`, or a side shorter than `MIN_SIDE`.
+        ValueError: `resize_to` is smaller than `size`.
+    """
+    if resize_to < size:
+        raise ValueError(f"a crop of {size} px does not fit in a photo scaled to {resize_to} px")
+    with _decoding(name, data):
+        image = _open_upright(data, name, enough=resize_to)
+        colour, alpha = _split_alpha(image)
+        rgb = colour.convert("RGB")
+        if alpha is not None:
+            rgb = Image.fromarray(over_white(np.asarray(rgb), np.asarray(alpha)))
+        side = size * min(rgb.size) / resize_to
+        top, left = ((full - side) * p for full, p in zip(rgb.size[::-1], position, strict=True))
+        box = (left, top, min(left + side, rgb.width), min(top + side, rgb.height))
+        crop = rgb.resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+        return np.array(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop)
+
+
+_limit_lock = threading.Lock()
+_limit_users = 0
+_limit_before = None
+
+
+@contextlib.contextmanager
+def _own_pixel_limit():
+    """Puts `MAX_PIXELS` for Pillow's own limit while any thread decodes here, then puts it back.
+
+    Pillow warns from 89 million pixels on, which a panorama has, and the limit is one for the
+    whole process.
+    """
+    global _limit_users, _limit_before
+    with _limit_lock:
+        if not _limit_users:
+            _limit_before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS
+        _limit_users += 1
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            _limit_users -= 1
+            if not _limit_users:
+                Image.MAX_IMAGE_PIXELS = _limit_before
+
+
+@contextlib.contextmanager
+def _decoding(name, data):
+    """Turns whatever Pillow raises on a bad file, which is nearly anything, into an ImageError."""
+    try:
+        with _own_pixel_limit():
+            yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
+        wanted = "the picture's own address" if page else "a JPEG, PNG, WebP, BMP, TIFF or GIF"
+        what = "a web page and not" if page else "not"
+        raise ImageError(f"{name}: is {what} an image that can be read; give {wanted}") from None
+    except Image.DecompressionBombError:
+        raise _too_many_pixels(name) from None
+    except MemoryError:
+        raise ImageError(f"{name}: does not fit in memory; scale it down first") from None
+    except Exception as error:
+        raise ImageError(f"{name}: is damaged or incomplete ({_reason(error)})") from error
+
+
+def _too_many_pixels(name):
+    return ImageError(
+        f"{name}: has more than {MAX_PIXELS // 10**6} million pixels; scale it down first"
+    )
+
+
+def _open_upright(data, name, enough=None):
+    """Decodes `data` and turns it upright as its EXIF says; any Pillow mode.
+
+    With `enough`, a short side in px, a JPEG may come smaller than it is but not below that, and a
+    photo under `MIN_SIDE` is refused.
+    """
+    # Pillow would also try formats that start other programs (EPS) or that nobody has tested here.
+    image = Image.open(io.BytesIO(data), formats=sorted(set(_FORMAT_OF.values())))
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name)
+    if enough:
+        if min(width, height) < MIN_SIDE:
+            raise ImageError(
+                f"{name}: {width} x {height} px is too small; a side needs {MIN_SIDE} px"
+            )
+        image.draft(None, (enough, enough))
+    image.load()
+    # Only now, since Pillow itself turns a TIFF while loading it.
+    turn = _TURNS.get(_orientation(image))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.format = image.format
+    return turned
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Broken EXIF is common, and no reason to lose the photo.
+        return 1
+
+
+def _portable_exif(image):
+    """The EXIF bytes that stay true in another file, or None; and a note where they are lost."""
+    try:
+        exif = image.getexif()
+        for tag in set(exif) - _KEPT_TAGS:
+            del exif[tag]
+        for tag in _STALE_EXIF_TAGS:
+            exif.get_ifd(0x8769).pop(tag, None)
+        data = exif.tobytes() if len(exif) else None
+    except Exception:
+        return None, "EXIF cannot be read, left out"
+    if data and len(data) > 65_000:  # A JPEG has room for 65533 bytes.
+        return None, "EXIF too long, left out"
+    return data, None
+
+
+def _split_alpha(image):
+    """Splits an image of any mode in 8-bit colour (mode L, RGB or CMYK) and alpha (L or None)."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _deep_grey_to_8_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+        return image.convert("L" if image.mode == "LA" else "RGB"), image.getchannel("A")
+    if image.mode == "1":
+        return image.convert("L"), None
+    return (image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")), None
+
+
+def _deep_grey_to_8_bit(image):
+    """Scales 16-bit, 32-bit and float grey to 8 bits, where Pillow's own conversion would clip.
+
+    White is 65535; for floats it is the first of 1, 255 and 65535 that is not below the brightest
+    pixel. Values outside of that are stretched from the darkest to the brightest.
+    """
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = values.min(), values.max()
+    whites = (1, 255, 65535) if image.mode == "F" else (65535,)
+    white = next((white for white in whites if high <= white), None)
+    if low < 0 or white is None:
+        values, white = values - low, high - low or 1
+    grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if clear is None:
+        return grey, None
+    return grey, Image.fromarray(np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8))
+
+
+def _to_srgb(image, profile):
+    """Converts an image of mode L, RGB or CMYK to RGB through its ICC profile's bytes, if any.
+
+    Returns:
+        The RGB image, and a note or None.
+    """
+    if not profile:
+        return image.convert("RGB"), None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        title = " ".join((source.profile.profile_description or "unnamed").split())[:60]
+        if image.mode == "RGB" and title.startswith("sRGB"):
+            return image, None
+        if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
+            image = image.convert("RGB")  # Grey saved with the profile of its editor.
+        converted = ImageCms.profileToProfile(
+            image,
+            source,
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except Exception:  # PyCMSError and OSError, and more from broken text in the profile.
+        return image.convert("RGB"), "colour profile cannot be used, colours taken as sRGB"
+    return converted, f"colour profile '{title}' converted to sRGB"
+
+
+# --- Arrays --------------------------------------------------------------------------------------
+
+
+def over_white(rgb, alpha):
+    """Lays uint8 `[H, W, 3]` with alpha uint8 `[H, W]` over white; without alpha it stays as is."""
+    if alpha is None:
+        return rgb
+    weight = alpha[..., None].astype(np.uint16)
+    # 127 rounds to nearest; 255 * 255 + 127 still fits in 16 bits.
+    return ((rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+
+
+def resize(rgb, height, width):
+    """Resamples with Lanczos's filter, which averages when it scales down.
+
+    Args:
+        rgb: uint8 or float `[H, W, C]` or `[H, W]`, any range.
+        height: the new height, px.
+        width: the new width, px.
+
+    Returns:
+        The same dtype; what the filter overshoots beyond the input's own range is clipped.
+    """
+    if rgb.dtype == np.uint8:
+        return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    planes = rgb.astype(np.float32).reshape(*rgb.shape[:2], -1)
+    scaled = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    clipped = np.clip(np.stack(scaled, axis=-1), planes.min(), planes.max())
+    return clipped.reshape(height, width, *rgb.shape[2:]).astype(rgb.dtype)
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
+    """Writes a picture in the format of `path`'s suffix, whole or not at all; makes its folders.
+
+    Args:
+        path: a suffix in `EXTENSIONS`, in either case.
+        rgb: `[H, W, 3]`, uint8, or float 0–255, which is rounded and clipped.
+        alpha: uint8 `[H, W]` or None; JPEG and BMP have none and get the picture over white.
+        quality: 1–100, for JPEG and WebP.
+        exif: EXIF bytes such as `Picture.exif`; BMP and GIF have none.
+
+    Raises:
+        ImageError: the suffix is unknown, the format cannot hold the size, or writing fails.
+        ValueError: a float picture holds NaN.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in EXTENSIONS:
+        known = " ".join(sorted(EXTENSIONS))
+        raise ImageError(f"{path}: the suffix names no known format; use one of {known}")
+    if rgb.dtype != np.uint8:
+        if np.isnan(rgb).any():
+            raise ValueError(f"{path}: the picture to write holds NaN")
+        rgb = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    if path.is_dir():
+        raise ImageError(f"{path}: is a folder; give a file name")
+    try:
+        # Encoded in memory, since Pillow's encoders report a full disk as "encoder error -2".
+        data = _encode(_FORMAT_OF[path.suffix.lower()], rgb, alpha, quality, exif)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def _encode(file_format, rgb, alpha, quality, exif):
+    if file_format in ("JPEG", "BMP"):
+        rgb, alpha = over_white(rgb, alpha), None
+    image = Image.fromarray(rgb)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    options = {
+        # 4:4:4 keeps colour at full resolution: stylised pictures have sharp coloured edges.
+        "JPEG": {"quality": quality, "subsampling": "4:4:4"},
+        # exact keeps the colour of transparent pixels.
+        "WEBP": {"quality": quality, "exact": True},
+        "TIFF": {"compression": "tiff_lzw"},
+    }.get(file_format, {})
+    if exif and file_format not in ("BMP", "GIF"):
+        options["exif"] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Lets the `with` block write a file or a folder that appears under `path` only when whole.
+
+    Yields a temporary, hidden path beside `path`, with its suffix, whose folders exist. When the
+    block ends, what was written there takes `path`'s place; when it raises, whatever it raises,
+    it is removed and the old `path` stays.
+
+    Raises:
+        OSError: the block's own, or the file system's when it puts the result in place.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Keras asks for ".weights.h5"; cut, since a name full of dots can be as long as names may be.
+    suffixes = "".join(path.suffixes)[-40:]
+    temporary = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}{suffixes}")
+    try:
+        yield temporary
+        if temporary.is_dir() and os.path.lexists(path):
+            _swap_in(temporary, path)
+        else:
+            os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def remove_litter(folder):
+    """Removes what killed processes had begun to write, by `atomic_path`, in `folder` and below."""
+    for path in Path(folder).rglob(f"{_LITTER}*"):
+        _remove(path)
+
+
+def _swap_in(folder, path):
+    """Puts `folder` where `path` stands: a folder cannot be replaced in one step if not empty."""
+    aside = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}.old")
+    os.rename(path, aside)
+    try:
+        os.rename(folder, path)
+    except BaseException:
+        os.rename(aside, path)
+        raise
+    _remove(aside)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def find_images(folder, recursive=True):
+    """Lists the pictures in a folder by their suffix, without opening them.
+
+    Hidden files and folders are passed over; linked folders are followed, each real folder once.
+
+    Args:
+        folder: where to look.
+        recursive: also in its subfolders.
+
+    Returns:
+        Sorted paths that begin with `folder`; empty where there are none.
+
+    Raises:
+        UserError: `folder` is missing, is not a folder, or it or a subfolder cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {problem}; give a folder of pictures")
+
+    def refuse(error):
+        raise UserError(f"{error.filename}: the folder cannot be read: {_reason(error)}")
+
+    found, seen = [], set()
+    for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # In place, which is how os.walk is told where to go on.
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
+        found += [
+            Path(here, file)
+            for file in files
+            if not file.startswith(".") and Path(file).suffix.lower() in EXTENSIONS
+        ]
+    return sorted(found)

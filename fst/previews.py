@@ -1,0 +1,47 @@
+"""The same few photos, stylised again and again as training goes on."""
+
+import itertools
+
+import numpy as np
+
+from fst import images
+
+_HEIGHT = 288  # px of each picture in the strip
+_COUNT = 4  # photos, unless --preview names some
+
+
+class Previews:
+    """Draws a strip of stylised photos into `previews/`.
+
+    Args:
+        folder: the folder for `photos.jpg`, the originals, and `step_000250.jpg` and so on.
+        photos: the content photos; some of those kept out of training are taken, if there are any.
+        config: the `TrainingConfig`: its `preview` names photos to take instead.
+
+    Raises:
+        ImageError: a photo that `--preview` names cannot be read.
+    """
+
+    def __init__(self, folder, photos, config):
+        self._folder = folder
+        if config.preview:
+            originals = [images.load_rgb(source) for source in config.preview]
+        else:
+            wanted = itertools.chain(photos.held_out, photos)
+            found = photos.pictures(wanted, long_side=512)
+            originals = [picture for _, picture in itertools.islice(found, _COUNT)]
+        self._pictures = [_scaled(picture) for picture in originals]
+        self._write("photos.jpg", self._pictures)
+
+    def draw(self, network, step):
+        """Stylises the photos with `network` as it is after `step` steps."""
+        stylised = [np.asarray(network(p[None], training=False))[0] for p in self._pictures]
+        self._write(f"step_{step:06d}.jpg", stylised)
+
+    def _write(self, name, pictures):
+        images.save_picture(self._folder / name, np.concatenate(pictures, axis=1))
+
+
+def _scaled(picture):
+    height, width, _ = picture.shape
+    return images.resize(picture, _HEIGHT, max(16, round(width * _HEIGHT / height)))

@@ -1,0 +1,153 @@
+"""The state of an unfinished run: one file, replaced whole, so that a kill at any moment is safe."""
+
+import json
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+
+from fst import images
+from fst.config import TrainingConfig, flag_of
+from fst.errors import UserError
+
+
+class State:
+    """How far the run of one style has come.
+
+    Attributes:
+        step: steps done.
+        saved_step: the step of the state on disk.
+        seconds: time spent training, over all the parts of the run.
+        skipped: names of photos that could not be read, each with the reason.
+        finished: the style is trained and its card is written.
+    """
+
+    def __init__(self, target, config, style_hash):
+        self._target, self._config, self.style_hash = target, config, style_hash
+        self._path = target.training_path / "state.npz"
+        self._arrays = {}
+        self.step = self.saved_step = 0
+        self.seconds = 0.0
+        self.skipped = {}
+        self.finished = False
+
+    @classmethod
+    def open(cls, target, config, style_hash):
+        """Reads the state on disk and changes nothing there.
+
+        Raises:
+            UserError: the folder holds a style that was trained otherwise, or a damaged state.
+        """
+        state = cls(target, config, style_hash)
+        if target.card_path.exists() and not config.overwrite:
+            card = target.read_card()
+            state._check_same(card["config"], card["style"]["sha256"])
+            state.finished = True
+        elif state._path.exists():
+            state._read()
+        return state
+
+    def reopen(self):
+        """The state as another worker has left it on disk."""
+        fresh = State(self._target, self._config, self.style_hash)
+        if self._path.exists():
+            fresh._read()
+        return fresh
+
+    def claim(self):
+        """Makes the folder this run's own: removes what an older run or a killed one left there."""
+        if not self.step and self._target.folder.exists():
+            clean(self._target.folder)
+        try:
+            self._target.training_path.mkdir(parents=True, exist_ok=True)
+            images.remove_litter(self._target.folder)
+        except OSError as error:
+            raise UserError(
+                f"{self._target.folder}: cannot be written ({error.strerror}); choose another "
+                "--output"
+            ) from error
+
+    def restore(self, network, optimizer):
+        """Puts the saved numbers back into the variables, bit by bit."""
+        if not self._arrays:
+            return
+        for prefix, variables in _variables(network, optimizer):
+            for index, variable in enumerate(variables):
+                variable.assign(self._arrays[f"{prefix}{index}"])
+        self._arrays = {}
+
+    def save(self, network, optimizer):
+        """Replaces the state on disk by the present one.
+
+        Raises:
+            UserError: it cannot be written; the one before is then still there.
+        """
+        arrays = {
+            f"{prefix}{index}": np.asarray(keras.ops.convert_to_numpy(variable))
+            for prefix, variables in _variables(network, optimizer)
+            for index, variable in enumerate(variables)
+        }
+        about = {
+            "config": self._config.to_json(),
+            "style": self.style_hash,
+            "step": self.step,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+        }
+        try:
+            with images.atomic_path(self._path) as path:
+                np.savez(path, about=json.dumps(about), **arrays)
+        except OSError as error:
+            raise UserError(
+                f"{self._path}: cannot be written ({error.strerror}); make room and run the same "
+                f"command again, it goes on after step {self.saved_step}"
+            ) from error
+        self.saved_step = self.step
+
+    def _read(self):
+        try:
+            with np.load(self._path) as file:
+                arrays = dict(file)
+            about = json.loads(str(arrays.pop("about")))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{self._path}: is damaged ({error}); start again with --overwrite"
+            ) from error
+        try:
+            self._check_same(about["config"], about["style"])
+        except UserError:
+            if self._config.overwrite:
+                return
+            raise
+        self._arrays = arrays
+        self.step = self.saved_step = about["step"]
+        self.seconds, self.skipped = about["seconds"], about["skipped"]
+
+    def _check_same(self, values, style_hash):
+        before, now = TrainingConfig.from_json(values), self._config
+        changes = [
+            f"{flag_of(name)} {_plain(getattr(before, name))} → {_plain(getattr(now, name))}"
+            for name in now.differences(before)
+        ]
+        if style_hash != self.style_hash:
+            changes.insert(0, "another style image")
+        if changes:
+            raise UserError(
+                f"{self._target.folder} was trained with other options ({', '.join(changes)}): "
+                "choose another --name, or replace it with --overwrite"
+            )
+
+
+def clean(folder):
+    """Removes a folder and all that is in it, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _variables(network, optimizer):
+    yield "network", network.weights
+    yield "optimizer", optimizer.variables
+
+
+def _plain(value):
+    return ",".join(value) if isinstance(value, tuple) else value

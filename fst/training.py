@@ -1,0 +1,397 @@
+"""Training a network on one style image (Johnson et al. 2016, section 3).
+
+    photos ──► network ──► stylised photos ──► perceptual loss ◄── style image
+                  ▲                                  │
+                  └─────────── Adam ◄── gradient ────┘
+
+`train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`.
+"""
+
+import dataclasses
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fst import checkpoint, images, perceptual
+from fst.card import make_card
+from fst.data import open_photos
+from fst.errors import UserError
+from fst.export import export_saved_model
+from fst.history import History, draw_curves
+from fst.network import build_network
+from fst.previews import Previews
+from fst.state import State, clean
+
+WARMUP_STEPS = 100
+_FLUSH_SECONDS = 1.0  # Losses stay on the device in between, so that a GPU never waits for Python.
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a run stands, as handed to its callback about once a second.
+
+    `losses` has the keys total, content, style and tv: means since the last call.
+    """
+
+    step: int
+    steps: int
+    losses: dict
+    images_per_second: float
+    eta_seconds: float
+
+
+class TrainingStep:
+    """One training step: the network sees photos, the loss judges, Adam corrects.
+
+    Args:
+        config: a `TrainingConfig`.
+        style: the style image, float32 `[H, W, 3]`, 0-255.
+        strategy: the `tf.distribute.Strategy` that holds the variables.
+    """
+
+    def __init__(self, config, style, strategy):
+        self.strategy = strategy
+        with strategy.scope():
+            keras.utils.set_random_seed(config.seed)
+            self.network = build_network(config.width, dtype=config.precision)
+            self.loss = build_loss(config, style, config.precision)
+            self.optimizer = build_optimizer(config)
+            self.optimizer.build(self.network.trainable_variables)
+        self._replicas = strategy.num_replicas_in_sync
+        self._function = tf.function(self._run, jit_compile=_use_xla(config, strategy))
+
+    def __call__(self, photos):
+        """Trains on `photos`, `[B, H, W, 3]`, and returns their `LossTerms` before the update."""
+        with self.strategy.scope():
+            return self._function(photos)
+
+    def start_from(self, trained):
+        """Takes over the weights of a trained style, a `Checkpoint`.
+
+        Raises:
+            UserError: it has another width.
+        """
+        width = trained.read_card()["config"]["width"]
+        if width != self.network.get_layer("down1_conv").filters:
+            raise UserError(
+                f"--start-from {trained.folder.name}: has width {width}; give --width {width}"
+            )
+        self.network.set_weights(trained.read_network().get_weights())
+
+    def _run(self, photos):
+        if not tf.distribute.has_strategy():
+            return self._on_replica(photos)
+        terms = self.strategy.run(self._on_replica, (photos,))
+        return perceptual.LossTerms(
+            *(self.strategy.reduce(tf.distribute.ReduceOp.MEAN, term, axis=None) for term in terms)
+        )
+
+    def _on_replica(self, photos):
+        content = self.loss.content_features(photos)
+        with tf.GradientTape() as tape:
+            stylised = self.network(photos, training=True)
+            terms = self.loss(stylised, content)
+            # Each replica has its share of the batch, and the optimizer adds their gradients up.
+            objective = self.optimizer.scale_loss(terms.total / self._replicas)
+        variables = self.network.trainable_variables
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(objective, variables), variables, strict=True)
+        )
+        return terms
+
+
+def train(config, on_progress=None, on_event=print):
+    """Trains a style, or goes on with its training, and writes `<output>/<name>/`.
+
+    Args:
+        config: a `fst.config.TrainingConfig`.
+        on_progress: called about once a second with a `Progress`.
+        on_event: called with a line of text for what happens once, such as resuming.
+
+    Returns:
+        The finished `fst.checkpoint.Checkpoint`.
+
+    Raises:
+        UserError: whatever the user can put right; the state on disk is then the last good one.
+    """
+    target = checkpoint.Checkpoint(Path(config.output) / config.name)
+    style_hash, style = open_style(config)
+    state = State.open(target, config, style_hash)
+    if state.finished:
+        on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
+        return _wrap_up(target, config)
+    photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
+    strategy, chief = make_strategy(config)
+    state = _claim(state, strategy, chief)
+
+    step = TrainingStep(config, style, strategy)
+    if config.start_from and not state.step:
+        step.start_from(checkpoint.find(config.start_from, config.output))
+    state.restore(step.network, step.optimizer)
+    if state.step:
+        on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
+
+    recorders = Recorders(target, config, photos, state, on_progress) if chief else None
+    run_steps(config, step, photos, state, recorders)
+    if not chief:
+        return target
+    _finish(target, config, step.network, photos, style, state, on_event)
+    return _wrap_up(target, config)
+
+
+def run_steps(config, step, photos, state, recorders):
+    """The loop: every step, and what is done every so many of them.
+
+    Args:
+        config: the `TrainingConfig`.
+        step: the `TrainingStep`.
+        photos: where the batches come from (`fst.data`).
+        state: how far the run has come; moved on with every step.
+        recorders: what is written down; None in a worker that leaves this to the chief.
+    """
+    started = time.monotonic() - state.seconds
+    try:
+        for batch in _batches(config, photos, step.strategy, state.step):
+            losses = step(batch)
+            state.step += 1
+            state.seconds = time.monotonic() - started
+            if recorders:
+                recorders.after_step(step, losses)
+    except tf.errors.OpError:
+        photos.raise_failure()  # In the user's terms, where the photos were the cause.
+        raise
+    except KeyboardInterrupt:
+        if recorders:
+            recorders.save(step)
+        raise
+
+
+class Recorders:
+    """What a run leaves behind as it goes: history, previews and the state to resume from."""
+
+    def __init__(self, target, config, photos, state, on_progress=None):
+        self._config, self._photos, self._state = config, photos, state
+        self._history = History(target.history_path, keep=state.step)
+        self._previews = Previews(target.previews_path, photos, config)
+        self._on_progress = on_progress or (lambda progress: None)
+        self._tensorboard = open_tensorboard(target) if config.tensorboard else None
+        self._pending = []  # Losses of the latest steps, still on the device.
+        self._clock = time.monotonic()
+
+    def after_step(self, step, losses):
+        """Does whatever is due after the step that gave `losses`."""
+        self._pending.append(losses)
+        number, config = self._state.step, self._config
+        last = number == config.steps
+        if last or number == 1 or time.monotonic() - self._clock > _FLUSH_SECONDS:
+            self._flush()
+        if last or number % config.save_every == 0:
+            self.save(step)
+        if last or number % config.preview_every == 0:
+            self._previews.draw(step.network, number)
+
+    def save(self, step):
+        """Saves the state, if it is a good one: what is on disk can always be gone on from."""
+        self._flush()
+        if not all(np.isfinite(weight).all() for weight in step.network.get_weights()):
+            raise UserError(self._diverged(self._state.step))
+        self._state.skipped.update(self._photos.skipped)
+        self._state.save(step.network, step.optimizer)
+
+    def _flush(self):
+        """Fetches the pending losses, checks them, writes them down and reports."""
+        if not self._pending:
+            return
+        losses = np.array([[float(term) for term in terms] for terms in self._pending])
+        first = self._state.step - len(losses) + 1
+        seconds = max(time.monotonic() - self._clock, 1e-9)
+        self._pending, self._clock = [], time.monotonic()
+        self._check_finite(losses, first)
+        if first == 1:
+            check_balance(self._config, losses[0])
+        speed = len(losses) * self._config.batch_size / seconds
+        self._history.append(first, losses, speed)
+        if self._tensorboard:
+            self._tensorboard(self._state.step, losses[-1])
+        left = (self._config.steps - self._state.step) * self._config.batch_size / speed
+        mean = dict(zip(perceptual.LossTerms._fields, losses.mean(axis=0).tolist(), strict=True))
+        self._on_progress(Progress(self._state.step, self._config.steps, mean, speed, left))
+
+    def _check_finite(self, losses, first):
+        bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
+        if bad.size:
+            raise UserError(self._diverged(first + int(bad[0])))
+
+    def _diverged(self, step):
+        c = self._config
+        return (
+            f"the loss is not finite at step {step}: lower --learning-rate (now "
+            f"{c.learning_rate:g}) or --style-weight (now {c.style_weight:g}), under another --name "
+            f"or with --overwrite; the state after step {self._state.saved_step} is kept"
+        )
+
+
+def check_balance(config, losses):
+    """Raises when one term outweighs another so far that float32 would drop its gradient.
+
+    Args:
+        losses: total, content, style and tv of the first step.
+    """
+    _, content, style, _ = losses
+    weighed = {
+        "--content-weight": config.content_weight * content,
+        "--style-weight": config.style_weight * style,
+    }
+    (low, weak), (high, strong) = sorted(weighed.items(), key=lambda item: item[1])
+    if weak > 0 and strong / weak > 1e6:
+        raise UserError(
+            f"{high} {getattr(config, high[2:].replace('-', '_')):g} makes its term "
+            f"{strong / weak:.0e} times the other one, which would be lost: lower {high} or raise "
+            f"{low} (with the relative loss 1 and 2 to 20 are usual)"
+        )
+
+
+def open_style(config):
+    """The style image at `--style-size` and the SHA-256 of its file."""
+    data = images.read_bytes(config.style)
+    style = images.load_rgb(config.style, config.style_size, data)
+    if min(style.shape[:2]) < 32:
+        raise UserError(
+            f"{config.style}: is {style.shape[1]}x{style.shape[0]} px at --style-size "
+            f"{config.style_size}; a style image needs at least 32 px on its short side"
+        )
+    return hashlib.sha256(data).hexdigest(), style
+
+
+def build_loss(config, style, precision="float32"):
+    """The `PerceptualLoss` that `config` describes, for a style image `[H, W, 3]`."""
+    features = perceptual.load_vgg19(config.vgg_weights, precision)
+    return perceptual.PerceptualLoss(
+        features,
+        [style],
+        content_weight=config.content_weight,
+        style_weight=config.style_weight,
+        tv_weight=config.tv_weight,
+        content_layers=config.content_layers,
+        style_layers=config.style_layers,
+        form=config.loss_form,
+    )
+
+
+def build_optimizer(config):
+    """Adam (Johnson et al., section 4.1), warming up and decaying along a cosine to 1 %."""
+    warmup = min(WARMUP_STEPS, config.steps // 10)
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate * (0.01 if warmup else 1.0),
+        decay_steps=config.steps - warmup,
+        alpha=0.01,
+        warmup_target=config.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.Adam(rate)
+    if config.precision == "mixed_float16":
+        # Gradients this small would be zero in float16, bfloat16 has float32's range.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def make_strategy(config):
+    """The `tf.distribute.Strategy` of `--distribute`, and whether this process writes the files."""
+    if config.distribute == "none":
+        return tf.distribute.get_strategy(), True
+    if config.distribute == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+        chief = True
+    else:
+        if "TF_CONFIG" not in os.environ:
+            raise UserError(
+                "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
+                "all workers and the index of this one (see docs/training.md)"
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        chief = strategy.cluster_resolver.task_id == 0
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise UserError(
+            f"--batch-size {config.batch_size} cannot be shared out among {replicas} devices: "
+            f"make it a multiple of {replicas}"
+        )
+    return strategy, chief
+
+
+def _claim(state, strategy, chief):
+    """Lets the chief clear the folder before any other worker reads the state in it."""
+    if chief:
+        state.claim()
+    if strategy.num_replicas_in_sync > 1:
+        ones = strategy.run(tf.function(lambda: tf.constant(1.0)))
+        strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)  # Returns once all are here.
+    return state if chief else state.reopen()
+
+
+def _batches(config, photos, strategy, start_step):
+    replicas = strategy.num_replicas_in_sync
+
+    def share(context):
+        workers = context.num_input_pipelines
+        return photos.batches(
+            config,
+            start_step=start_step,
+            worker=context.input_pipeline_id,
+            workers=workers,
+            replicas=replicas // workers,
+        )
+
+    if config.distribute == "none":
+        return photos.batches(config, start_step=start_step)
+    return strategy.distribute_datasets_from_function(share)
+
+
+def _use_xla(config, strategy):
+    if config.xla != "auto":
+        return config.xla == "on"
+    # On a CPU oneDNN's convolutions are faster than XLA's (benchmarks/training.py shows both).
+    return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_physical_devices("GPU"))
+
+
+def open_tensorboard(target):
+    """A function that writes one step's losses as TensorBoard scalars.
+
+    Raises:
+        UserError: the tensorboard package is not installed.
+    """
+    try:
+        writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
+    except Exception as error:  # TensorFlow has a private class for it.
+        raise UserError("--tensorboard needs the tensorboard package: pip install it") from error
+
+    def write(step, losses):
+        with writer.as_default():
+            for name, value in zip(perceptual.LossTerms._fields, losses, strict=True):
+                tf.summary.scalar(name, value, step=step)
+        writer.flush()
+
+    return write
+
+
+def _finish(target, config, network, photos, style, state, on_event):
+    """Writes what a finished style consists of; the card comes last, as the sign that it is whole."""
+    target.write_weights(network)
+    network = target.read_network(config.width)
+    export_saved_model(network, target.saved_model_path)
+    draw_curves(target.history_path, target.curves_path)
+    if photos.held_out:
+        on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
+    loss = build_loss(config, style)
+    target.write_card(make_card(config, network, loss, photos, style, state, target))
+
+
+def _wrap_up(target, config):
+    if config.finish:
+        clean(target.training_path)
+    return target

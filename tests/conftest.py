@@ -1,0 +1,74 @@
+"""What several test files share: small photos, a style, VGG19 weights, and how to run a command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def draw_photo(seed, height=80, width=96):
+    """A colourful picture with shapes at several scales, uint8 `[height, width, 3]`."""
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 256, (6, 7, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    noise = random.normal(0, 12, (height, width, 1))
+    return np.clip(smooth + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder with twelve photos of several sizes."""
+    folder = tmp_path_factory.mktemp("photos")
+    for index in range(12):
+        picture = draw_photo(index, 72 + 4 * index, 100 - 3 * index)
+        Image.fromarray(picture).save(folder / f"photo{index:02d}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def style(tmp_path_factory):
+    """A style image, 96 x 80 px."""
+    path = tmp_path_factory.mktemp("style") / "stripes.png"
+    Image.fromarray(draw_photo(99)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory):
+    """A file in the layout of VGG19's weights, with random numbers, for tests of the machinery."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    path = tmp_path_factory.mktemp("vgg") / "random.weights.h5"
+    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_vgg():
+    """The real VGG19's weights; tests that judge what is learnt need them."""
+    path = os.environ.get("FST_VGG19_WEIGHTS")
+    if not path:
+        pytest.skip("FST_VGG19_WEIGHTS is not set: this test needs the real VGG19 weights")
+    return path
+
+
+def run(*command, timeout=300, **options):
+    """Runs `python command...` in the repository and returns the finished process."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **options,
+    )

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Trains a network that turns any photo into the style of one picture."""
+
+import signal
+import sys
+
+from fst import cli, errors
+from fst.config import PRESETS, TrainingConfig
+
+
+def main():
+    config = cli.parse(TrainingConfig, "train.py", PRESETS)
+    cli.quiet_tensorflow()
+    from fst.report import Reporter
+    from fst.training import train
+
+    # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Reporter() as reporter:
+        done = train(config, on_progress=reporter.progress, on_event=reporter.event)
+    skipped = done.read_card()["skipped_photos"] if done.card_path.exists() else {"count": 0}
+    if skipped["count"]:
+        print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
+        for name, reason in skipped["named"].items():
+            print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+    print(
+        f"the style is in {done.folder}; try: python infer.py {config.name} PHOTO -o stylised.jpg"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    errors.run(main)
