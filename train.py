@@ -5,11 +5,11 @@ import signal
 import sys
 
 from fst import cli, errors
-from fst.config import PRESETS, TrainingConfig
+from fst.config import TrainingConfig
 
 
 def main():
-    config = cli.parse(TrainingConfig, "train.py", PRESETS)
+    config = cli.parse(TrainingConfig, "train.py")
     cli.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train

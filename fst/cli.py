@@ -15,13 +15,12 @@ def quiet_tensorflow():
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-def parse(config_class, program, presets=None, args=None):
+def parse(config_class, program, args=None):
     """Reads a command line into a configuration.
 
     Args:
         config_class: a dataclass; its fields without a default become positional arguments.
         program: the program's name in its help.
-        presets: what each value of `--preset` changes in the defaults.
         args: the arguments; those of this process when None.
 
     Raises:
@@ -31,7 +30,7 @@ def parse(config_class, program, presets=None, args=None):
     import tyro
 
     args = sys.argv[1:] if args is None else list(args)
-    defaults = _preset(config_class, presets, args) if presets else None
+    defaults = _preset_in(args, config_class) if hasattr(config_class, "from_preset") else None
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -48,16 +47,17 @@ def parse(config_class, program, presets=None, args=None):
         raise UserError(f"{_first_words(complaint.getvalue())}; see {program} --help") from None
 
 
-def _preset(config_class, presets, args):
+def _preset_in(args, config_class):
+    """The defaults that `--preset` calls for: they must be known before the rest can be read."""
     import tyro
 
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--preset", default=config_class.preset)
-    with contextlib.suppress(argparse.ArgumentError):
-        chosen = reader.parse_known_args(args)[0].preset
-        changes = presets.get(chosen, {})
-        return config_class(style=tyro.MISSING, **{**changes, "preset": chosen})
-    return None
+    with contextlib.suppress(argparse.ArgumentError, UserError):
+        return config_class.from_preset(
+            reader.parse_known_args(args)[0].preset, style=tyro.MISSING
+        )
+    return None  # tyro will say what is wrong with it.
 
 
 def _first_words(box):

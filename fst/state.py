@@ -1,4 +1,4 @@
-"""The state of an unfinished run: one file, replaced whole, so that a kill at any moment is safe."""
+"""The state of an unfinished run: one file, replaced whole, so that any moment may be the last."""
 
 import json
 import shutil
