@@ -12,8 +12,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import keras
-
 from fst import images
 from fst.errors import UserError
 from fst.network import build_network

@@ -45,6 +45,7 @@ _DEADLINE = 300  # seconds for a whole download, since a server may drip for eve
 
 _LITTER = ".fst-"  # how the names of files and folders being written begin
 
+_EXIF_FOLDER = 0x8769
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -363,8 +364,9 @@ def _portable_exif(image):
         exif = image.getexif()
         for tag in set(exif) - _KEPT_TAGS:
             del exif[tag]
-        for tag in _STALE_EXIF_TAGS:
-            exif.get_ifd(0x8769).pop(tag, None)
+        if _EXIF_FOLDER in exif:  # Asking for it would make an empty one.
+            for tag in _STALE_EXIF_TAGS:
+                exif.get_ifd(_EXIF_FOLDER).pop(tag, None)
         data = exif.tobytes() if len(exif) else None
     except Exception:
         return None, "EXIF cannot be read, left out"
@@ -513,7 +515,6 @@ def _encode(file_format, rgb, alpha, quality, exif):
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
         # exact keeps the colour of transparent pixels.
         "WEBP": {"quality": quality, "exact": True},
-        "TIFF": {"compression": "tiff_lzw"},
     }.get(file_format, {})
     if exif and file_format not in ("BMP", "GIF"):
         options["exif"] = exif

@@ -1,0 +1,113 @@
+"""A contact sheet: some photos in every trained style, in one picture.
+
+python -m fst.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER] [--size PX]
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fst import checkpoint, cli, errors, images
+from fst.errors import UserError
+
+_GAP = 6  # px of white between the pictures
+_LABEL = 150  # px for the names of the styles
+
+
+@dataclasses.dataclass(frozen=True)
+class ContactSheetConfig:
+    """Draws photos in every trained style into one picture."""
+
+    output: str
+    """The picture to write."""
+
+    photos: tuple[str, ...] = ()
+    """Photos, files or URLs (default: samples that come with scikit-image and Matplotlib)."""
+
+    checkpoints: str = checkpoint.ROOT
+    """Folder that holds the trained styles."""
+
+    size: int = 512
+    """Long side that the photos are stylised at, in px."""
+
+
+def contact_sheet(photos, styles):
+    """Draws a grid: the photos in the first row, then one row for each style.
+
+    Args:
+        photos: pictures, uint8 `[H, W, 3]`, of any sizes; rows are as high as the highest.
+        styles: a dictionary from names to functions from such a picture to a stylised one.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+    """
+    rows = {"photo": photos}
+    for name, stylise in styles.items():
+        rows[name] = [stylise(photo) for photo in photos]
+    widths = [photo.shape[1] for photo in photos]
+    height = max(photo.shape[0] for photo in photos)
+    sheet = Image.new(
+        "RGB",
+        (_LABEL + sum(widths) + _GAP * (len(widths) + 1), (height + _GAP) * len(rows) + _GAP),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    for row, (name, pictures) in enumerate(rows.items()):
+        top = _GAP + row * (height + _GAP)
+        label = name.replace("_", "\n")
+        draw.multiline_text((_GAP * 2, top + height // 2), label, "black", _font(), anchor="lm")
+        left = _LABEL + _GAP
+        for picture in pictures:
+            sheet.paste(Image.fromarray(picture), (left, top + (height - picture.shape[0]) // 2))
+            left += picture.shape[1] + _GAP
+    return np.asarray(sheet)
+
+
+def sample_photos(size):
+    """Free photos that come with installed packages, at `size` px on their long side.
+
+    Returns:
+        A dictionary from names to float32 `[H, W, 3]`, 0-255.
+
+    Raises:
+        UserError: scikit-image is not installed.
+    """
+    from matplotlib import cbook
+
+    try:
+        import skimage
+    except ImportError as error:
+        raise UserError("the sample photos need scikit-image: pip install scikit-image") from error
+    folder = Path(skimage.__file__).parent / "data"
+    files = [folder / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
+    files.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    return {file.stem: images.load_rgb(file, size) for file in files}
+
+
+def _font():
+    return ImageFont.load_default(size=22)
+
+
+def main():
+    config = cli.parse(ContactSheetConfig, "fst.contact_sheet")
+    names = checkpoint.names(config.checkpoints)
+    if not names:
+        raise UserError(f"there are no trained styles under {config.checkpoints}/")
+    if config.photos:
+        photos = [images.load_rgb(source, config.size) for source in config.photos]
+    else:
+        photos = list(sample_photos(config.size).values())
+    cli.quiet_tensorflow()
+    from fst.stylizer import load
+
+    styles = {name: load(name, config.checkpoints) for name in names}
+    sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles)
+    images.save_picture(config.output, sheet)
+    print(f"{len(photos)} photos in {len(styles)} styles: {Path(config.output).resolve()}")
+    return 0
+
+
+if __name__ == "__main__":
+    errors.run(main)
