@@ -9,8 +9,11 @@ training/           the state to resume from
 """
 
 import dataclasses
+import io
 import json
 from pathlib import Path
+
+import h5py
 
 from fst import images
 from fst.errors import UserError
@@ -77,10 +80,9 @@ class Checkpoint:
         Half precision halves the file, and its 11 significant bits move the output by less than one
         grey level. Keras turns the numbers back into float32 when it loads them.
         """
-        half = build_network(_width(network), dtype="float16")
-        half.set_weights(network.get_weights())
         with images.atomic_path(self.weights_path) as path:
-            half.save_weights(path)
+            network.save_weights(path)
+            _halve(path)
 
     def read_network(self, width=None):
         """The trained network, as a float32 `keras.Model` (see `fst.network.build_network`).
@@ -122,5 +124,16 @@ def find(name_or_path, root=ROOT):
     raise UserError(f"there is no trained style '{name_or_path}'; {hint}")
 
 
-def _width(network):
-    return network.get_layer("down1_conv").filters
+def _halve(path):
+    """Rewrites a Keras weights file in half precision."""
+    # Not a network of Keras's in float16: building one computes in it, which not every CPU can.
+    whole = io.BytesIO(path.read_bytes())
+    with h5py.File(whole, "r") as source, h5py.File(path, "w") as half:
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                half.create_dataset(name, data=item[()].astype("float16"))
+            else:
+                half.require_group(name).attrs.update(item.attrs)
+
+        source.visititems(copy)

@@ -7,7 +7,9 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from fst.errors import UserError
 
@@ -170,6 +172,52 @@ class TrainingConfig:
         """Names of the options that shape the result and differ between the two runs."""
         mine, others = self.to_json(), other.to_json()
         return [name for name in mine if name not in _FREE and mine[name] != others[name]]
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig:
+    """Stylises photos with a trained style.
+
+    Exit code 0: all done; 1: some photos failed, each is named; 2: the command cannot work.
+    """
+
+    checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
+    """Trained style: its name under --checkpoints, or its folder."""
+
+    input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]
+    """Photos, folders and http(s) URLs."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
+    """Required. For one photo a file, such as out.jpg, or a folder; for several photos or a folder
+    of them a folder, in which they keep their names and subfolders."""
+
+    checkpoints: str = "checkpoints"
+    """Folder that holds the trained styles."""
+
+    recursive: bool = False
+    """Stylise the photos in the subfolders of each INPUT folder too."""
+
+    max_size: int = 0
+    """Long side, in px, that larger photos are scaled down to first (0: never)."""
+
+    format: Literal["keep", "jpg", "png", "webp"] = "keep"
+    """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
+
+    quality: int = 92
+    """Quality of JPEG and WebP, 1 to 100."""
+
+    skip_existing: bool = False
+    """Leave out photos whose stylised picture is there already."""
+
+    def __post_init__(self):
+        if not self.input:
+            raise UserError("there is no INPUT: give photos, folders or URLs after the style")
+        if not self.output:
+            raise UserError("--output is missing: give -o FILE or -o FOLDER")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"--quality must be from 1 to 100, not {self.quality}")
+        if self.max_size < 0:
+            raise UserError(f"--max-size must be from 0, not {self.max_size}")
 
 
 PRESETS = {

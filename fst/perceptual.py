@@ -118,7 +118,7 @@ class Vgg19Features:
     def _model(self, layer_names):
         if layer_names not in self._models:
             outputs = {n: self._vgg.get_layer(keras_layer_name(n)).output for n in layer_names}
-            self._models[layer_names] = keras.Model(self._vgg.inputs, outputs)
+            self._models[layer_names] = keras.Model(self._vgg.input, outputs)
         return self._models[layer_names]
 
 

@@ -40,7 +40,9 @@ class State:
             UserError: the folder holds a style that was trained otherwise, or a damaged state.
         """
         state = cls(target, config, style_hash)
-        if target.card_path.exists() and not config.overwrite:
+        if target.card_path.exists():
+            if config.overwrite:
+                return state  # A new run; when it is killed there is no card, and it goes on.
             card = target.read_card()
             state._check_same(card["config"], card["style"]["sha256"])
             state.finished = True

@@ -1,8 +1,10 @@
 """A trained style, applied to a picture of any size."""
 
 import numpy as np
+import tensorflow as tf
 
 from fst import checkpoint
+from fst.errors import UserError
 from fst.network import MIN_SIZE
 
 
@@ -12,14 +14,24 @@ class Stylizer:
     Args:
         trained: the `fst.checkpoint.Checkpoint`.
 
+    Attributes:
+        card: the style's card (`style.json`), a dictionary.
+
     Raises:
         UserError: its files are missing or damaged.
+
+    Example:
+        >>> stylise = Stylizer(checkpoint.find("starry_night"))
+        >>> stylise(np.zeros((480, 640, 3), np.uint8)).shape
+        (480, 640, 3)
     """
 
     def __init__(self, trained):
         self.card = trained.read_card()
-        self._network = trained.read_network()
-        self._function = None
+        network = trained.read_network(_width(self.card, trained.card_path))
+        # Free height and width: traced once, and not again for every size of photo.
+        spec = tf.TensorSpec([None, None, None, 3], tf.float32)
+        self._run = tf.function(lambda batch: network(batch, training=False), [spec])
 
     def __call__(self, image):
         """Stylises one picture.
@@ -32,27 +44,19 @@ class Stylizer:
             The stylised picture in the same shape; uint8 for uint8, else float32.
 
         Raises:
-            ValueError: the shape is not `[H, W, 3]`.
+            ValueError: the shape is not `[H, W, 3]`, the type neither uint8 nor float, or a value
+                is not finite, which would spread over the whole picture.
+            MemoryError: the picture is too large for the device.
         """
         image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"a picture has the shape [height, width, 3], not {image.shape}")
+        _check(image)
         height, width, _ = image.shape
         padded = _at_least(image.astype(np.float32), MIN_SIZE)
-        stylised = self._run(padded[None])[0, :height, :width]
-        if image.dtype == np.uint8:
-            return np.rint(stylised).astype(np.uint8)
-        return stylised
-
-    def _run(self, batch):
-        import tensorflow as tf
-
-        if self._function is None:
-            spec = tf.TensorSpec([None, None, None, 3], tf.float32)
-            self._function = tf.function(
-                lambda image: self._network(image, training=False), input_signature=[spec]
-            )
-        return self._function(batch).numpy()
+        try:
+            stylised = self._run(padded[None])[0, :height, :width].numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError(f"a picture of {width}x{height} px does not fit in memory") from None
+        return np.rint(stylised).astype(np.uint8) if image.dtype == np.uint8 else stylised
 
 
 def load(name_or_path, root=checkpoint.ROOT):
@@ -67,7 +71,26 @@ def load(name_or_path, root=checkpoint.ROOT):
     return Stylizer(checkpoint.find(name_or_path, root))
 
 
+def _check(image):
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a picture has the shape [height, width, 3], not {list(image.shape)}")
+    if image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.floating):
+            raise ValueError(f"a picture is uint8 or float, 0-255, not {image.dtype}")
+        if not np.isfinite(image).all():
+            raise ValueError("the picture holds values that are not finite")
+
+
 def _at_least(image, size):
     height, width, _ = image.shape
     grow = [(0, max(0, size - height)), (0, max(0, size - width)), (0, 0)]
     return np.pad(image, grow, mode="symmetric") if height < size or width < size else image
+
+
+def _width(card, path):
+    """The network's width as the card tells it."""
+    config = card.get("config") if isinstance(card, dict) else None
+    width = config.get("width") if isinstance(config, dict) else None
+    if not isinstance(width, int) or not 1 <= width <= 512:
+        raise UserError(f"{path}: is damaged, it does not tell the network's width")
+    return width

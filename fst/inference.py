@@ -1,0 +1,326 @@
+"""Photos in, stylised photos out: which files a run of `infer.py` reads and writes.
+
+`plan` decides all of that, and refuses what cannot work, without TensorFlow, whose import takes
+seconds. `stylise` then does the work, one photo after the other.
+"""
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from fst import images
+from fst.errors import UserError
+
+# What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
+# colours, too few for a painting, and what names no format at all is mostly a JPEG.
+_KEPT = {suffix: suffix for suffix in images.EXTENSIONS} | {".gif": ".png"}
+_UNNAMED = ".jpg"
+
+_SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the same format.
+
+# The file system's, and no single photo's, fault: the next photo would meet them too.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class Job(NamedTuple):
+    """One photo: `source`, a path or URL, is stylised into the file `target`.
+
+    `renamed` tells that the target is not called as the source, because another one is.
+    """
+
+    source: str | Path
+    target: Path
+    renamed: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a job; `failure` is None, or one line that names the photo."""
+
+    job: Job
+    failure: str | None
+
+
+# --- What to do ----------------------------------------------------------------------------------
+
+
+def plan(config):
+    """Lists what a run has to do.
+
+    OUTPUT is a file if the only input is one photo and OUTPUT ends in a suffix and is no folder;
+    else it is a folder, in which a photo keeps its name, and a photo of an input folder also its
+    path below that folder. What lies in OUTPUT is never read as part of an input folder around it.
+
+    Args:
+        config: an `fst.config.InferenceConfig`.
+
+    Returns:
+        A list of `Job`s, whose targets all differ.
+
+    Raises:
+        UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
+            written or has an unknown suffix, or a photo would be overwritten by its own output.
+    """
+    require_style(config)
+    output = Path(config.output)
+    if _is_file(config):
+        _check_suffix(config, output)
+        jobs = [Job(_existing(config.input[0]), output)]
+    else:
+        _check_folder(config, output)
+        jobs = _distinct(
+            Job(source, output / _with_format(name, config.format))
+            for given in config.input
+            for source, name in _photos(given, config)
+        )
+    _spare_inputs(jobs)
+    _check_writable(output, folder=not _is_file(config))
+    return jobs
+
+
+def require_style(config):
+    """Raises a UserError if there is no style of that name or path, with the names there are.
+
+    `fst.checkpoint.find` says the same, but only after Keras has been imported.
+    """
+    root = Path(config.checkpoints)
+    folders = (root / config.checkpoint, Path(config.checkpoint))
+    if any((folder / "style.json").is_file() for folder in folders):
+        return
+    known = ", ".join(sorted(path.parent.name for path in root.glob("*/style.json")))
+    hint = f"there are {known}" if known else f"there are none under {root}{os.sep}"
+    raise UserError(f"there is no trained style '{config.checkpoint}'; {hint}")
+
+
+def _is_file(config):
+    output = config.output
+    one = len(config.input) == 1 and (
+        images.is_url(config.input[0]) or not Path(config.input[0]).is_dir()
+    )
+    folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
+    return one and not folder and bool(Path(output).suffix)
+
+
+def _check_suffix(config, output):
+    suffix = output.suffix.lower()
+    if suffix not in images.EXTENSIONS:
+        known = " ".join(sorted(images.EXTENSIONS))
+        raise UserError(
+            f"--output {output}: the suffix names no known format; use one of {known}, "
+            f"or {output}/ for a folder"
+        )
+    if config.format != "keep" and not _same_format(suffix, f".{config.format}"):
+        raise UserError(
+            f"--format {config.format} contradicts --output {output}: leave one of them out"
+        )
+
+
+def _check_folder(config, output):
+    if output.is_file() or (output.suffix.lower() in images.EXTENSIONS and not output.is_dir()):
+        raise UserError(
+            f"--output {output}: names a file, but {' '.join(config.input[:2])} "
+            "may be several photos; name a folder"
+        )
+
+
+def _photos(given, config):
+    """The photos of one INPUT, each with the name, relative to OUTPUT, that it should get."""
+    if images.is_url(given):
+        return [(given, _name_of_url(given))]
+    path = _existing(given)
+    if not path.is_dir():
+        return [(path, Path(path.name))]
+    output = Path(config.output).resolve()
+    if output == path.resolve():
+        raise UserError(f"--output {config.output}: is the folder of the photos; name another")
+    found = images.find_images(path, config.recursive)
+    photos = [photo for photo in found if output not in photo.resolve().parents]
+    if not photos:
+        deeper = not config.recursive and images.find_images(path)
+        hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
+        raise UserError(f"{given}: the folder holds no photos; {hint}")
+    return [(photo, photo.relative_to(path)) for photo in photos]
+
+
+def _existing(given):
+    if images.is_url(given):
+        return given
+    if not os.path.exists(given):
+        raise UserError(f"{given}: no such file or folder; check the path")
+    return Path(given)
+
+
+def _name_of_url(url):
+    try:
+        last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    except ValueError:  # A broken address, of which the download will tell.
+        last = ""
+    name = Path(re.sub(r'[\x00-\x1f\\/:*?"<>|]+', "_", last).lstrip(".") or "picture")
+    return Path(name.stem[:100] + name.suffix[:20])
+
+
+def _with_format(name, wanted):
+    suffix = name.suffix.lower()
+    new = _KEPT.get(suffix, _UNNAMED) if wanted == "keep" else f".{wanted}"
+    if _same_format(suffix, new):
+        return name
+    return name.with_suffix(new) if suffix in images.EXTENSIONS else name.with_name(name.name + new)
+
+
+def _same_format(one, other):
+    return one == other or any({one, other} <= spellings for spellings in _SPELLINGS)
+
+
+def _distinct(jobs):
+    """Gives the second photo that would become `a.jpg` the name `a-2.jpg`, and so on.
+
+    A photo that was given twice is done once. Names that differ in case alone count as the same:
+    on many file systems they are.
+    """
+    jobs = list(jobs)
+    wanted = {_key(job.target) for job in jobs}
+    taken, seen, distinct = set(), set(), []
+    for source, target, _ in jobs:
+        if (_identity(source), target) in seen:
+            continue
+        seen.add((_identity(source), target))
+        name, number = target, 2
+        while _key(name) in taken or (name != target and _key(name) in wanted):
+            name = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            number += 1
+        taken.add(_key(name))
+        distinct.append(Job(source, name, renamed=name != target))
+    return distinct
+
+
+def _identity(source):
+    return source if images.is_url(source) else os.path.realpath(source)
+
+
+def _key(path):
+    return os.path.normpath(path).casefold()
+
+
+def _spare_inputs(jobs):
+    """Raises if a photo to be read would be overwritten."""
+    sources = {}
+    for source, *_ in jobs:
+        if not images.is_url(source) and (found := _inode(source)):
+            sources[found] = source
+    for _, target, _ in jobs:
+        if _inode(target) in sources:
+            raise UserError(
+                f"{sources[_inode(target)]}: would be overwritten by its stylised picture; "
+                "name another --output"
+            )
+
+
+def _inode(path):
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _check_writable(output, folder):
+    """Raises unless a file can be made in the nearest folder of `output` that exists."""
+    nearest = output if folder else output.parent
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        # Asking for permissions would not do: root has them all, even where nothing can be written.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--output {output}: cannot be written ({reason}: {nearest})") from error
+
+
+# --- Doing it ------------------------------------------------------------------------------------
+
+
+def stylise(config, jobs: Iterable[Job]):
+    """Stylises photos one after the other.
+
+    Args:
+        config: the `InferenceConfig`.
+        jobs: what `plan` returned, or a part of it.
+
+    Yields:
+        An `Outcome` for each job, as soon as it is known. After a full disk the jobs that are left
+        fail without being tried.
+
+    Raises:
+        UserError: the trained style is damaged.
+    """
+    from fst import stylizer  # Here, since it imports TensorFlow.
+
+    style = stylizer.load(config.checkpoint, config.checkpoints)
+    full = None
+    for job in jobs:
+        if full:
+            yield Outcome(job, f"{job.source}: not tried ({full})")
+            continue
+        try:
+            stylise_file(style, job, config)
+            yield Outcome(job, None)
+        except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _FULL:
+                full = os.strerror(cause.errno)
+            yield Outcome(job, _one_line(job, error))
+
+
+def stylise_file(style, job, config):
+    """Stylises one photo with a `Stylizer`.
+
+    Transparency stays as it was; what lies under it is taken for white.
+
+    Raises:
+        UserError: the photo cannot be read, is too large, or its target cannot be written.
+    """
+    picture = images.load_picture(job.source)
+    rgb, alpha = _scaled(picture, config.max_size)
+    height, width, _ = rgb.shape
+    try:
+        stylised = style(rgb)
+    except MemoryError:
+        raise UserError(
+            f"{job.source}: {width}x{height} px do not fit in memory; "
+            f"give --max-size {_smaller(max(height, width))} or less"
+        ) from None
+    images.save_picture(
+        job.target, stylised, alpha, quality=config.quality, exif=picture.exif
+    )
+
+
+def _scaled(picture, max_size):
+    """The picture's colours and alpha, its long side at most `max_size` px, if that is not 0."""
+    rgb, alpha = picture.rgb, picture.alpha
+    if alpha is not None:
+        # Nobody has seen those colours, and the network would spread them over the whole picture.
+        rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
+    height, width, _ = rgb.shape
+    scale = max_size / max(height, width)
+    if not 0 < scale < 1:
+        return rgb, alpha
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    rgb = images.resize(rgb, height, width)
+    return rgb, None if alpha is None else images.resize(alpha, height, width)
+
+
+def _smaller(side):
+    """About 0.7 of `side`, which halves the memory, as a round number."""
+    return max(16, side * 7 // 1000 * 100)
+
+
+def _one_line(job, error):
+    text = " ".join(str(error).split())
+    return text if str(job.source) in text else f"{job.source}: {text}"

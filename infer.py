@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Stylises photos with a trained style."""
+
+import signal
+import sys
+
+from tqdm import tqdm
+
+from fst import cli, errors, inference
+from fst.config import InferenceConfig
+
+
+def main():
+    config = cli.parse(InferenceConfig, "infer.py")
+    jobs = inference.plan(config)
+    todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
+    failed = show(config, todo) if todo else 0
+    print(summary(config, jobs, todo, failed))
+    return 1 if failed else 0
+
+
+def show(config, jobs):
+    """Stylises, with a bar on a terminal and a line for each failure; returns their number."""
+    cli.quiet_tensorflow()
+    # A stop by the system leaves whole files only, just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    quiet = len(jobs) < 2 or not sys.stderr.isatty()
+    for job in jobs:
+        if job.renamed:
+            print(f"note: {job.source} becomes {job.target}", file=sys.stderr)
+    failed = 0
+    with tqdm(total=len(jobs), unit="photo", dynamic_ncols=True, disable=quiet) as bar:
+        for outcome in inference.stylise(config, jobs):
+            if outcome.failure:
+                failed += 1
+                tqdm.write(f"failed: {outcome.failure}", file=sys.stderr)
+            bar.update()
+    return failed
+
+
+def summary(config, jobs, todo, failed):
+    """The line that ends a run."""
+    done = len(todo) - failed
+    place = jobs[0].target if len(jobs) == 1 else config.output
+    parts = [f"{done} of {len(jobs)} stylised into {place}"]
+    if len(todo) < len(jobs):
+        parts.append(f"{len(jobs) - len(todo)} skipped, there already")
+    if failed:
+        parts.append(f"{failed} failed")
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    errors.run(main)
