@@ -1,5 +1,6 @@
 """A trained style as a TensorFlow SavedModel, for code that has TensorFlow and not fst."""
 
+import numpy as np
 import tensorflow as tf
 
 from fst import images
@@ -14,7 +15,7 @@ class _Servable(tf.Module):
 
     def __init__(self, network):
         super().__init__()
-        self._half = [tf.Variable(tf.cast(w, tf.float16)) for w in network.weights]
+        self._half = [tf.Variable(w.astype(np.float16)) for w in network.get_weights()]
 
         def stylise(image):
             weights = [tf.cast(half, tf.float32) for half in self._half]

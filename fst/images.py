@@ -382,8 +382,6 @@ def _split_alpha(image):
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
         return image.convert("L" if image.mode == "LA" else "RGB"), image.getchannel("A")
-    if image.mode == "1":
-        return image.convert("L"), None
     return (image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")), None
 
 

@@ -418,6 +418,7 @@ def test_profile_of_another_colour_space_is_ignored_and_noted():
 def test_grey_picture_with_a_colour_profile():
     picture = load(encode(GRADIENT[..., 0], icc_profile=swapped_profile()))
     np.testing.assert_allclose(picture.rgb[..., 1].astype(int), GRADIENT[..., 0], atol=2)
+    assert picture.notes == ("colour profile 'Swap built-in' converted to sRGB",)
 
 
 # The turn that EXIF says will set the stored picture upright.
@@ -447,6 +448,7 @@ def test_exif_turns_the_picture_upright(orientation, file_format):
     data = encode(GRADIENT, file_format, exif=exif_with(orientation), **options)
     picture = load(data)
     np.testing.assert_array_equal(picture.rgb, TURNS[orientation](GRADIENT))
+    assert picture.format == file_format
     exif = Image.Exif()
     exif.load(picture.exif)
     assert dict(exif) == {0x010F: "Maker"}
@@ -488,6 +490,16 @@ def test_broken_exif_does_not_lose_the_photo(broken):
     data = encode(GRADIENT, "JPEG", exif=broken)
     assert load(data).rgb.shape == GRADIENT.shape
     assert images.decode_crop(data, 16, 16, (0, 0), False).shape == (16, 16, 3)
+
+
+def test_exif_that_cannot_be_read_at_all(monkeypatch):
+    def fail(image):
+        raise struct.error
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    picture = load(encode(GRADIENT))
+    np.testing.assert_array_equal(picture.rgb, GRADIENT)
+    assert (picture.exif, picture.notes) == (None, ("EXIF cannot be read, left out",))
 
 
 def test_too_long_exif_is_left_out_and_noted():
