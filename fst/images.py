@@ -266,6 +266,7 @@ def decode_crop(data, size, resize_to, position, flip, name="photo"):
             rgb = Image.fromarray(over_white(np.asarray(rgb), np.asarray(alpha)))
         side = size * min(rgb.size) / resize_to
         top, left = ((full - side) * p for full, p in zip(rgb.size[::-1], position, strict=True))
+        # Pillow refuses a box that rounding has put outside, by however little.
         box = (left, top, min(left + side, rgb.width), min(top + side, rgb.height))
         crop = rgb.resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
         return np.array(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop)
