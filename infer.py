@@ -27,7 +27,7 @@ def show(config, jobs):
     quiet = len(jobs) < 2 or not sys.stderr.isatty()
     for job in jobs:
         if job.renamed:
-            print(f"note: {job.source} becomes {job.target}", file=sys.stderr)
+            print(f"note: {job.name} becomes {job.target}", file=sys.stderr)
     failed = 0
     with tqdm(total=len(jobs), unit="photo", dynamic_ncols=True, disable=quiet) as bar:
         for outcome in inference.stylise(config, jobs):

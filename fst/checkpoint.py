@@ -17,7 +17,6 @@ import h5py
 
 from fst import images
 from fst.errors import UserError
-from fst.network import build_network
 
 ROOT = "checkpoints"
 
@@ -96,6 +95,8 @@ class Checkpoint:
         width = width or self.read_card()["config"]["width"]
         if not self.weights_path.is_file():
             raise UserError(f"{self.weights_path}: is missing; has the training finished?")
+        from fst.network import build_network  # Keras takes seconds to import: only when it is used
+
         network = build_network(width, dtype="float32")
         try:
             network.load_weights(self.weights_path)
@@ -126,7 +127,8 @@ def find(name_or_path, root=ROOT):
 
 def _halve(path):
     """Rewrites a Keras weights file in half precision."""
-    # Not a network of Keras's in float16: building one computes in it, which not every CPU can.
+    # Not saved from a float16 network: building one computes in half precision, of which oneDNN
+    # complains on most CPUs.
     whole = io.BytesIO(path.read_bytes())
     with h5py.File(whole, "r") as source, h5py.File(path, "w") as half:
 

@@ -93,4 +93,4 @@ def _first_words(box):
         if set(text) <= set("─-"):
             break
         words.append(text)
-    return " ".join(words) or "the command line cannot be understood"
+    return " ".join(words).rstrip(".") or "the command line cannot be understood"

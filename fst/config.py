@@ -125,8 +125,17 @@ class TrainingConfig:
         for field, low, high in _RANGES:
             value = getattr(self, field)
             if not low <= value <= high:
-                flag = flag_of(field)
-                raise UserError(f"{flag} must be from {low:g} to {high:g}, not {value:g}")
+                raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
+        for field in ("content_layers", "style_layers"):
+            names = getattr(self, field)
+            if not names:
+                raise UserError(f"{flag_of(field)} is empty: give layers, such as relu4_2")
+            for name in names:
+                if not re.fullmatch(_LAYER, name):
+                    raise UserError(
+                        f"{flag_of(field)}: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
+                        "such as relu4_2"
+                    )
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
@@ -250,6 +259,9 @@ _RANGES = (
     ("preview_every", 1, 10_000_000),
     ("save_every", 1, 10_000_000),
 )
+
+# The names that `fst.perceptual` takes, checked here before anything slow is loaded.
+_LAYER = r"(relu|block)([12](_|_conv)[12]|[345](_|_conv)[1-4])"
 
 # Options that may change between the parts of one run: they decide where it runs and what it
 # reports, not what it learns.

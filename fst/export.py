@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from fst import images
+from fst.network import MIN_SIZE
 
 
 class _Servable(tf.Module):
@@ -19,8 +20,10 @@ class _Servable(tf.Module):
 
         def stylise(image):
             weights = [tf.cast(half, tf.float32) for half in self._half]
+            _, height, width, _ = tf.unstack(tf.shape(image))
+            image = tf.gather(tf.gather(image, _mirrored(height), axis=1), _mirrored(width), axis=2)
             stylised, _ = network.stateless_call(weights, [], image)
-            return stylised
+            return stylised[:, :height, :width]
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
         def from_bytes(image):
@@ -34,11 +37,17 @@ class _Servable(tf.Module):
         self.endpoints = {"serving_default": from_bytes, "float": from_floats}
 
 
+def _mirrored(size):
+    """Indices 0 to size - 1, and as many mirrored ones after them as the network needs."""
+    positions = tf.range(tf.maximum(size, MIN_SIZE)) % (2 * size)
+    return tf.minimum(positions, 2 * size - 1 - positions)
+
+
 def export_saved_model(network, folder):
     """Writes a SavedModel that TensorFlow and TensorFlow Serving load as it is.
 
-    Its signatures take `image` and give `stylized`, both `[B, H, W, 3]` RGB of any `B` and any
-    `H, W >= 16`: `serving_default` in uint8, `float` in float32 0-255.
+    Its signatures take `image` and give `stylized`, both `[B, H, W, 3]` RGB of any `B`, `H`
+    and `W`: `serving_default` in uint8, `float` in float32 0-255.
 
     Args:
         network: a trained float32 network (`fst.network.build_network`).

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import images
+from fst import checkpoint, images
 from fst.errors import UserError
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
@@ -38,6 +38,11 @@ class Job(NamedTuple):
     source: str | Path
     target: Path
     renamed: bool = False
+
+    @property
+    def name(self):
+        """What messages call the photo: its path, or its address without a password."""
+        return re.sub(r"(?<=://)[^/@]*@", "", str(self.source))
 
 
 class Outcome(NamedTuple):
@@ -67,7 +72,7 @@ def plan(config):
         UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
             written or has an unknown suffix, or a photo would be overwritten by its own output.
     """
-    require_style(config)
+    checkpoint.find(config.checkpoint, config.checkpoints)
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
@@ -82,20 +87,6 @@ def plan(config):
     _spare_inputs(jobs)
     _check_writable(output, folder=not _is_file(config))
     return jobs
-
-
-def require_style(config):
-    """Raises a UserError if there is no style of that name or path, with the names there are.
-
-    `fst.checkpoint.find` says the same, but only after Keras has been imported.
-    """
-    root = Path(config.checkpoints)
-    folders = (root / config.checkpoint, Path(config.checkpoint))
-    if any((folder / "style.json").is_file() for folder in folders):
-        return
-    known = ", ".join(sorted(path.parent.name for path in root.glob("*/style.json")))
-    hint = f"there are {known}" if known else f"there are none under {root}{os.sep}"
-    raise UserError(f"there is no trained style '{config.checkpoint}'; {hint}")
 
 
 def _is_file(config):
@@ -139,8 +130,9 @@ def _photos(given, config):
     output = Path(config.output).resolve()
     if output == path.resolve():
         raise UserError(f"--output {config.output}: is the folder of the photos; name another")
-    found = images.find_images(path, config.recursive)
-    photos = [photo for photo in found if output not in photo.resolve().parents]
+    photos = images.find_images(path, config.recursive)
+    if output not in path.resolve().parents:
+        photos = [photo for photo in photos if output not in photo.resolve().parents]
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
@@ -266,7 +258,7 @@ def stylise(config, jobs: Iterable[Job]):
     full = None
     for job in jobs:
         if full:
-            yield Outcome(job, f"{job.source}: not tried ({full})")
+            yield Outcome(job, f"{job.name}: not tried ({full})")
             continue
         try:
             stylise_file(style, job, config)
@@ -293,12 +285,10 @@ def stylise_file(style, job, config):
         stylised = style(rgb)
     except MemoryError:
         raise UserError(
-            f"{job.source}: {width}x{height} px do not fit in memory; "
+            f"{job.name}: {width}x{height} px do not fit in memory; "
             f"give --max-size {_smaller(max(height, width))} or less"
         ) from None
-    images.save_picture(
-        job.target, stylised, alpha, quality=config.quality, exif=picture.exif
-    )
+    images.save_picture(job.target, stylised, alpha, quality=config.quality, exif=picture.exif)
 
 
 def _scaled(picture, max_size):
@@ -323,4 +313,4 @@ def _smaller(side):
 
 def _one_line(job, error):
     text = " ".join(str(error).split())
-    return text if str(job.source) in text else f"{job.source}: {text}"
+    return text if job.name[:100] in text else f"{job.name}: {text}"

@@ -111,7 +111,10 @@ class Vgg19Features:
         Returns:
             A list with one float32 `[B, h, w, C]` tensor per layer.
         """
-        pixels = keras.applications.vgg19.preprocess_input(image, data_format="channels_last")
+        # A tensor, since Keras would work on an array in place.
+        pixels = keras.applications.vgg19.preprocess_input(
+            ops.convert_to_tensor(image, "float32"), data_format="channels_last"
+        )
         features = self._model(tuple(layer_names))(pixels, training=False)
         return [ops.cast(features[name], "float32") for name in layer_names]
 
@@ -205,6 +208,8 @@ class PerceptualLoss:
         self._weights = (content_weight, style_weight, tv_weight)
         self._content_layers = tuple(content_layers)
         self._style_layers = tuple(style_layers)
+        if not self._content_layers:
+            raise ValueError("the loss needs at least one of its content layers")
         for name in self._content_layers + self._style_layers:
             keras_layer_name(name)
         self._layer_shares = _shares(style_layer_weights, self._style_layers, "style layers")

@@ -1,5 +1,7 @@
 """A trained style, applied to a picture of any size."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
@@ -28,7 +30,10 @@ class Stylizer:
 
     def __init__(self, trained):
         self.card = trained.read_card()
-        network = trained.read_network(_width(self.card, trained.card_path))
+        with warnings.catch_warnings():
+            # Where weights are missing in the file, Keras warns and leaves them random.
+            warnings.filterwarnings("error", message="Skipping")
+            network = trained.read_network(_width(self.card, trained.card_path))
         # Free height and width: traced once, and not again for every size of photo.
         spec = tf.TensorSpec([None, None, None, 3], tf.float32)
         self._run = tf.function(lambda batch: network(batch, training=False), [spec])

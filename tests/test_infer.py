@@ -1,0 +1,623 @@
+"""infer.py as a user meets it: inputs, names, formats, mistakes and interruptions."""
+
+import errno
+import functools
+import http.server
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from conftest import ROOT, draw_photo, run
+from PIL import Image
+
+import fst
+import infer
+from fst import errors, images, inference
+from fst.config import InferenceConfig
+from fst.errors import UserError
+
+
+@pytest.fixture(scope="session")
+def styles(tmp_path_factory):
+    """A folder with two small untrained styles, `sand` and `waves`."""
+    import keras
+
+    from fst.checkpoint import Checkpoint
+    from fst.network import build_network
+
+    root = tmp_path_factory.mktemp("styles")
+    for seed, name in enumerate(("sand", "waves")):
+        keras.utils.set_random_seed(seed)
+        style = Checkpoint(root / name)
+        style.write_weights(build_network(4))
+        style.write_card({"format": 1, "name": name, "config": {"width": 4}})
+    return root
+
+
+@pytest.fixture(scope="session")
+def load_once():
+    """`fst.load`, which builds each style only once for all tests."""
+    return functools.cache(fst.load)
+
+
+@pytest.fixture(scope="session")
+def waves(load_once, styles):
+    return load_once("waves", str(styles))
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def stylise(styles, load_once, monkeypatch, capsys):
+    """Runs `infer.py waves ARGUMENTS...` in this process, which has TensorFlow already."""
+    from fst import stylizer
+
+    monkeypatch.setattr(stylizer, "load", load_once)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments):
+        command = ["infer.py", "waves", "--checkpoints", styles, *arguments]
+        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+        with pytest.raises(SystemExit) as stop:
+            errors.run(infer.main)
+        return Result(stop.value.code, *capsys.readouterr())
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    """The address of a server of the photos `sea.png` and, without a suffix, `sea`."""
+    folder = tmp_path_factory.mktemp("served")
+    write(folder / "sea.png", 5)
+    (folder / "sea").write_bytes((folder / "sea.png").read_bytes())
+    handler = functools.partial(QuietHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_address[1]}"
+        found.shutdown()
+
+
+def write(path, seed=0, height=40, width=56, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_photo(seed, height, width)).save(path, **options)
+    return path
+
+
+def files(folder):
+    """Every file below, hidden ones too, so that litter is found."""
+    folder = Path(folder)
+    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+# --- One photo -----------------------------------------------------------------------------------
+
+
+def test_one_photo_to_a_file_in_a_new_folder(stylise, waves, tmp_path):
+    photo, output = write(tmp_path / "a.png"), tmp_path / "deep" / "er" / "b.png"
+    done = stylise(photo, "-o", output)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"1 of 1 stylised into {output}\n"
+    np.testing.assert_array_equal(pixels(output), waves(pixels(photo)))
+    assert np.abs(pixels(output).astype(int) - pixels(photo)).mean() > 5
+    assert files(tmp_path) == ["a.png", "deep/er/b.png"]
+
+
+@pytest.mark.parametrize("output", ["folder", "folder/", "there.jpg"])
+def test_one_photo_to_a_folder(stylise, tmp_path, output):
+    photo = write(tmp_path / "in" / "a.png")
+    (tmp_path / "there.jpg").mkdir()
+    assert stylise(photo, "--output", f"{tmp_path}/{output}").code == 0
+    assert files(tmp_path / output) == ["a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".webp", ".bmp", ".tiff", ".gif"])
+def test_suffix_of_the_output_file_decides_the_format(stylise, tmp_path, suffix):
+    output = tmp_path / f"b{suffix}"
+    assert stylise(write(tmp_path / "a.png"), "-o", output).code == 0
+    with Image.open(output) as image:
+        assert image.format == images._FORMAT_OF[suffix.lower()]
+        assert image.size == (56, 40)
+
+
+SIZES = [(1, 1), (1, 40), (15, 2), (15, 15), (16, 17), (33, 47), (64, 61)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_every_size_keeps_it(stylise, waves, tmp_path, height, width):
+    photo = write(tmp_path / "a.png", 3, height, width)
+    assert stylise(photo, "-o", tmp_path / "b.png").code == 0
+    assert pixels(tmp_path / "b.png").shape == (height, width, 3)
+    np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(pixels(photo)))
+
+
+def test_max_size_scales_down_but_never_up(stylise, tmp_path):
+    photo = write(tmp_path / "a.png", 1, 30, 90)
+    for limit, size in ((45, (45, 15)), (90, (90, 30)), (500, (90, 30)), (0, (90, 30))):
+        assert stylise(photo, "-o", tmp_path / "b.png", "--max-size", limit).code == 0
+        with Image.open(tmp_path / "b.png") as image:
+            assert image.size == size
+
+
+def test_quality_changes_the_size_of_the_file(stylise, tmp_path):
+    photo, sizes = write(tmp_path / "a.png", 1, 120, 120), []
+    for suffix in ("jpg", "webp"):
+        for quality in (10, 95):
+            output = tmp_path / f"b{quality}.{suffix}"
+            assert stylise(photo, "-o", output, "--quality", quality).code == 0
+            sizes.append(output.stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+    assert sizes[2] < sizes[3] / 2
+
+
+# --- What photos hold ----------------------------------------------------------------------------
+
+
+def test_transparency_is_kept_where_the_format_can(stylise, waves, tmp_path):
+    rgba = np.dstack([draw_photo(2, 40, 40), np.full((40, 40), 255, np.uint8)])
+    rgba[:, :10] = (0, 0, 0, 0)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    seen = rgba[..., :3].copy()
+    seen[:, :10] = 255
+    for name in ("b.png", "b.jpg"):
+        assert stylise(tmp_path / "a.png", "-o", tmp_path / name, "--quality", 100).code == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.mode == "RGBA"
+        result = np.asarray(image)
+    np.testing.assert_array_equal(result[..., 3], rgba[..., 3])
+    np.testing.assert_array_equal(result[..., :3], waves(seen))
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.mode == "RGB"
+        assert np.asarray(image)[:, :8].min() > 245
+
+    assert stylise(tmp_path / "a.png", "-o", tmp_path / "c.png", "--max-size", 20).code == 0
+    with Image.open(tmp_path / "c.png") as image:
+        alpha = np.asarray(image.getchannel("A"))
+    assert alpha.shape == (20, 20)
+    assert alpha[:, :3].max() < 4
+    assert alpha[:, 8:].min() > 251
+
+
+def test_turned_photo_comes_out_upright_with_its_exif(stylise, waves, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    write(tmp_path / "a.jpg", 4, 40, 64, exif=exif)
+    assert stylise(tmp_path / "a.jpg", "-o", tmp_path / "b.png").code == 0
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (40, 64)
+        assert image.getexif()[0x010F] == "Maker"
+        assert image.getexif().get(0x0112, 1) == 1
+    upright = np.rot90(pixels(tmp_path / "a.jpg"), -1)
+    np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(upright))
+
+
+def test_grey_palette_cmyk_and_16_bit(stylise, tmp_path):
+    photo = Image.fromarray(draw_photo(6, 32, 48))
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    photo.convert("L").save(inputs / "grey.png")
+    photo.convert("P").save(inputs / "palette.gif")
+    photo.convert("CMYK").save(inputs / "cmyk.jpg")
+    photo.convert("1").save(inputs / "bits.tif")
+    photo.save(inputs / "plain.bmp")
+    deep = np.asarray(photo.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(inputs / "deep.png")
+    done = stylise(inputs, "-o", tmp_path / "out")
+    assert done.code == 0
+    expected = ["bits.tif", "cmyk.jpg", "deep.png", "grey.png", "palette.png", "plain.bmp"]
+    assert files(tmp_path / "out") == expected
+    for name in expected:
+        assert pixels(tmp_path / "out" / name).shape == (32, 48, 3)
+    np.testing.assert_array_equal(
+        *(pixels(tmp_path / "out" / f"{n}.png") for n in ("grey", "deep"))
+    )
+
+
+# --- Several photos ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trip(tmp_path):
+    """A folder with photos of several sizes on two levels, a text and a hidden photo."""
+    folder = tmp_path / "trip"
+    write(folder / "start.JPG", 1, 33, 47)
+    write(folder / "day1" / "sea.png", 2, 16, 64)
+    write(folder / "day1" / "noon" / "sun.webp", 3, 50, 21)
+    write(folder / ".hidden.png", 4)
+    (folder / "notes.txt").write_text("sunny")
+    return folder
+
+
+def test_folder_without_recursive(stylise, trip, tmp_path):
+    done = stylise(trip, "-o", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"1 of 1 stylised into {tmp_path / 'out' / 'start.JPG'}\n"
+    assert files(tmp_path / "out") == ["start.JPG"]
+
+
+def test_recursive_mirrors_the_tree(stylise, trip, tmp_path):
+    done = stylise(f"{trip}/", "--recursive", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"3 of 3 stylised into {tmp_path / 'out'}\n"
+    assert files(tmp_path / "out") == ["day1/noon/sun.webp", "day1/sea.png", "start.JPG"]
+    for name in files(tmp_path / "out"):
+        with Image.open(tmp_path / "out" / name) as new, Image.open(trip / name) as old:
+            assert (new.size, new.format) == (old.size, old.format)
+
+
+@pytest.mark.parametrize(("wanted", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
+def test_format_of_a_folder(stylise, trip, tmp_path, wanted, kind):
+    assert stylise(trip, "-o", tmp_path / "out", "--recursive", "--format", wanted).code == 0
+    names = files(tmp_path / "out")
+    assert len(names) == 3
+    for name in names:
+        assert Path(name).suffix.lower() == f".{wanted}"
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.format == kind
+
+
+def test_output_inside_the_input_is_not_read(stylise, trip):
+    for _ in range(2):
+        done = stylise(trip, "-o", trip / "stylised", "--recursive")
+        assert (done.code, done.out.split(" ")[:3]) == (0, ["3", "of", "3"])
+    assert len(files(trip / "stylised")) == 3
+
+
+def test_output_around_the_input(stylise, trip, tmp_path):
+    assert stylise(trip / "day1", "-o", tmp_path, "--recursive").code == 0
+    assert (tmp_path / "sea.png").exists()
+    assert (tmp_path / "noon" / "sun.webp").exists()
+
+
+def test_skip_existing(stylise, trip, tmp_path, monkeypatch):
+    arguments = (trip, "-o", tmp_path / "out", "--recursive", "--skip-existing")
+    assert stylise(*arguments).code == 0
+    kept = tmp_path / "out" / "start.JPG"
+    kept.write_bytes(b"kept")
+    (tmp_path / "out" / "day1" / "sea.png").unlink()
+    done = stylise(*arguments)
+    assert done.code == 0
+    assert done.out == f"1 of 3 stylised into {tmp_path / 'out'}; 2 skipped, there already\n"
+    assert kept.read_bytes() == b"kept"
+    assert (tmp_path / "out" / "day1" / "sea.png").exists()
+    monkeypatch.setattr(inference, "stylise", None)  # With nothing to do no style is loaded.
+    done = stylise(*arguments)
+    assert (done.code, done.out.split(";")[1]) == (0, " 3 skipped, there already\n")
+
+
+def test_same_names_never_overwrite_each_other(stylise, waves, tmp_path):
+    for seed, name in enumerate(("x/a.png", "y/a.png", "z/A.PNG", "w/a-2.png")):
+        write(tmp_path / name, seed)
+    inputs = [tmp_path / name for name in ("x", "y/a.png", "z/A.PNG", "w/a-2.png", "y/a.png")]
+    done = stylise(*inputs, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert files(tmp_path / "out") == ["A-4.PNG", "a-2.png", "a-3.png", "a.png"]
+    assert f"note: {tmp_path / 'y/a.png'} becomes {tmp_path / 'out/a-3.png'}\n" in done.err
+    for source, target in (("x/a.png", "a.png"), ("y/a.png", "a-3.png"), ("w/a-2.png", "a-2.png")):
+        np.testing.assert_array_equal(
+            pixels(tmp_path / "out" / target), waves(pixels(tmp_path / source))
+        )
+
+
+def test_two_formats_of_one_name_become_two_pictures(stylise, tmp_path):
+    write(tmp_path / "in" / "a.jpg")
+    write(tmp_path / "in" / "a.png")
+    assert stylise(tmp_path / "in", "-o", tmp_path / "out", "--format", "webp").code == 0
+    assert files(tmp_path / "out") == ["a-2.webp", "a.webp"]
+
+
+def test_a_bar_on_a_terminal_only(stylise, trip, tmp_path, monkeypatch):
+    assert stylise(trip, "-o", tmp_path / "out", "--recursive").err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert "3/3" in stylise(trip, "-o", tmp_path / "out", "--recursive").err
+    assert stylise(trip / "start.JPG", "-o", tmp_path / "one.png").err == ""
+
+
+# --- Addresses -----------------------------------------------------------------------------------
+
+
+def test_address_to_a_file_and_to_a_folder(stylise, server, tmp_path):
+    photo = write(tmp_path / "mine.png")
+    assert stylise(f"{server}/sea.png?size=1", "-o", tmp_path / "b.png").code == 0
+    assert pixels(tmp_path / "b.png").shape == (40, 56, 3)
+    done = stylise(f"{server}/sea.png", f"{server}/sea", photo, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert files(tmp_path / "out") == ["mine.png", "sea.jpg", "sea.png"]
+
+
+def test_missing_address_is_a_failure(stylise, server, tmp_path):
+    done = stylise(f"{server}/sea.png", f"{server}/none.png", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert done.err.startswith(f"failed: {server}/none.png: the server answered 404")
+    assert files(tmp_path / "out") == ["sea.png"]
+
+
+def test_password_of_an_address_is_never_shown(stylise, server, tmp_path):
+    address = server.replace("://", "://me:secret@") + "/none.png"
+    done = stylise(address, write(tmp_path / "none.png"), "-o", tmp_path / "out")
+    assert done.code == 1
+    assert f"failed: {server}/none.png: the server answered 404" in done.err
+    assert "secret" not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://a.org/x/sea%20side.png?w=3#top", "sea side.png"),
+        ("http://a.org/..%2f..%2fetc%2fpasswd", "passwd"),
+        ("http://a.org/a%00b%5cc.png", "a_b_c.png"),
+        ("http://a.org/.png", "png"),
+        ("http://a.org/", "picture"),
+        ("http://[", "picture"),
+        (f"http://a.org/{'x' * 400}.jpg", "x" * 100 + ".jpg"),
+    ],
+)
+def test_names_of_addresses_are_safe_file_names(url, name):
+    assert str(inference._name_of_url(url)) == name
+
+
+# --- Failures ------------------------------------------------------------------------------------
+
+
+def test_broken_files_are_named_and_the_others_done(stylise, trip, tmp_path):
+    (trip / "empty.jpg").write_bytes(b"")
+    (trip / "text.png").write_text("not a picture")
+    whole = write(tmp_path / "whole.jpg", 1, 200, 200).read_bytes()
+    (trip / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    done = stylise(trip, "-o", tmp_path / "out", "--recursive")
+    assert done.code == 1
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    for name, line in zip(("cut.jpg", "empty.jpg", "text.png"), lines, strict=True):
+        assert line.startswith(f"failed: {trip / name}: ")
+    assert done.out == f"3 of 6 stylised into {tmp_path / 'out'}; 3 failed\n"
+    assert len(files(tmp_path / "out")) == 3
+
+
+def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, monkeypatch):
+    from fst import stylizer
+
+    load = stylizer.load
+
+    def limited(*arguments):
+        style = load(*arguments)
+
+        def call(image):
+            if image.shape[1] == 64:
+                raise MemoryError
+            return style(image)
+
+        return call
+
+    monkeypatch.setattr(stylizer, "load", limited)
+    done = stylise(trip, "-o", tmp_path / "out", "--recursive")
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert "sea.png: 64x16 px do not fit in memory; give --max-size" in done.err
+    assert files(tmp_path / "out") == ["day1/noon/sun.webp", "start.JPG"]
+
+
+def test_tensorflow_out_of_memory_is_a_memory_error(styles):
+    import tensorflow as tf
+
+    def exhausted(_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    style = fst.load("waves", styles)
+    style._run = exhausted
+    with pytest.raises(MemoryError, match="20x30 px"):
+        style(np.zeros((30, 20, 3), np.uint8))
+
+
+def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
+    stylise, trip, tmp_path, monkeypatch
+):
+    old, tries = write(tmp_path / "out" / "start.JPG").read_bytes(), []
+
+    def full(path, data):
+        tries.append(path)
+        with open(path, "wb") as file:
+            file.write(data[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    done = stylise(trip, "-o", tmp_path / "out", "--recursive")
+    assert done.code == 1
+    assert len(tries) == 1
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    assert "cannot be written: No space left on device" in lines[0]
+    assert all("not tried (No space left on device)" in line for line in lines[1:])
+    assert files(tmp_path / "out") == ["start.JPG"]
+    assert (tmp_path / "out" / "start.JPG").read_bytes() == old
+
+
+def test_ctrl_c_leaves_whole_files_only(styles, tmp_path):
+    for index in range(60):
+        write(tmp_path / "in" / f"{index:02d}.png", index, 300, 300)
+    output = tmp_path / "out"
+    command = [sys.executable, "infer.py", styles / "waves", tmp_path / "in", "-o", output]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell would hand on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 120
+    while len(list(output.glob("*.png"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "stopped\n")
+    assert 2 <= len(files(output)) < 60
+    for name in files(output):
+        assert re.fullmatch(r"\d\d\.png", name)
+        assert pixels(output / name).shape == (300, 300, 3)
+
+
+# --- Wrong use -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def no_tensorflow(tmp_path_factory):
+    """An environment in which importing TensorFlow or Keras fails."""
+    folder = tmp_path_factory.mktemp("poison")
+    for name in ("tensorflow", "keras"):
+        (folder / f"{name}.py").write_text("raise SystemExit('imported too early')")
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+WRONG = {
+    "unknown style": ("ocean {in}/a.png -o {tmp}/b.png", "'ocean'; there are sand, waves"),
+    "no input": ("waves -o {tmp}/b.png", "no INPUT"),
+    "no output": ("waves {in}/a.png", "--output is missing"),
+    "missing photo": ("waves {in}/none.png -o {tmp}/b.png", "{in}/none.png: no such file"),
+    "one of two missing": ("waves {in}/a.png {in}/no -o {tmp}/b", "{in}/no: no such file"),
+    "no photos": ("waves {tmp}/empty -o {tmp}/b", "{tmp}/empty: the folder holds no photos"),
+    "photos further down": ("waves {tmp}/deep -o {tmp}/b", "--recursive"),
+    "unknown suffix": ("waves {in}/a.png -o {tmp}/b.pdf", "b.pdf: the suffix names no known"),
+    "several into a file": ("waves {in}/a.png {in}/c.png -o {tmp}/b.jpg", "name a folder"),
+    "folder into a file": ("waves {in} -o {tmp}/b.jpg", "name a folder"),
+    "folder is a file": ("waves {in} -o {tmp}/text", "name a folder"),
+    "below a file": ("waves {in} -o {tmp}/text/out", "cannot be written"),
+    "not writable": ("waves {in} -o /proc/none", "--output /proc/none: cannot be written"),
+    "onto itself": ("waves {in}/a.png -o {in}/../in/a.png", "would be overwritten"),
+    "onto another input": ("waves {tmp}/else/c.png {in}/c.png -o {in}", "would be overwritten"),
+    "into its own folder": ("waves {in} -o {in}/", "is the folder of the photos"),
+    "contradiction": ("waves {in}/a.png -o {tmp}/b.png --format webp", "--format webp contradicts"),
+    "quality": ("waves {in}/a.png -o {tmp}/b.jpg --quality 0", "--quality must be from 1 to 100"),
+    "size": ("waves {in}/a.png -o {tmp}/b.jpg --max-size -1", "--max-size"),
+    "format": ("waves {in}/a.png -o {tmp}/b --format gif", "invalid choice 'gif'"),
+    "unknown flag": ("waves {in}/a.png -o {tmp}/b.jpg --colour", "--colour"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_is_one_line_before_tensorflow(styles, no_tensorflow, tmp_path, case):
+    for name in ("in/a.png", "in/c.png", "deep/er/a.png", "else/c.png"):
+        write(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("")
+    before = files(tmp_path)
+    places = {"in": str(tmp_path / "in"), "tmp": str(tmp_path)}
+    command, message = (part.format(**places) for part in WRONG[case])
+    done = run("infer.py", *command.split(), "--checkpoints", styles, env=no_tensorflow)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: .*\n", done.stderr)
+    assert message in done.stderr
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("style.json", b"{", "style.json: is damaged, it is not JSON"),
+        ("style.json", b"[]", "it does not tell the network's width"),
+        ("style.json", b'{"config": {"width": "4"}}', "it does not tell the network's width"),
+        ("style.json", b'{"config": {"width": 8}}', "network.weights.h5: cannot be loaded"),
+        ("network.weights.h5", b"", "network.weights.h5: cannot be loaded"),
+        ("network.weights.h5", None, "network.weights.h5: is missing"),
+        ("network.weights.h5", "half", "network.weights.h5: cannot be loaded"),
+    ],
+)
+def test_damaged_style(styles, tmp_path, recwarn, file, content, message):
+    style, photo = tmp_path / "broken", write(tmp_path / "a.png")
+    shutil.copytree(styles / "waves", style)
+    if content is None:
+        (style / file).unlink()
+    else:
+        data = (style / file).read_bytes()
+        (style / file).write_bytes(data[: len(data) // 2] if content == "half" else content)
+    config = InferenceConfig(str(style), (str(photo),), str(tmp_path / "b.png"))
+    with pytest.raises(UserError, match=message):
+        list(inference.stylise(config, inference.plan(config)))
+    assert not (tmp_path / "b.png").exists()
+    assert not [w for w in recwarn if not issubclass(w.category, DeprecationWarning)]
+
+
+def test_style_with_missing_weights_is_not_filled_with_random_ones(styles, tmp_path):
+    import h5py
+
+    shutil.copytree(styles / "waves", tmp_path / "waves")
+    with h5py.File(tmp_path / "waves" / "network.weights.h5", "a") as weights:
+        del weights["layers/conv2d_3"]
+    with pytest.raises(UserError, match="cannot be loaded"):
+        fst.load(tmp_path / "waves")
+
+
+# --- The command and the Python door --------------------------------------------------------------
+
+
+def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
+    photo = write(tmp_path / "a.png")
+    done = run("infer.py", styles / "waves", photo, "-o", tmp_path / "b.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"1 of 1 stylised into {tmp_path / 'b.png'}\n"
+    np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(pixels(photo)))
+
+
+def test_help_names_every_option():
+    done = run("infer.py", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    flags = "-o --output --checkpoints --recursive --max-size --format --quality --skip-existing"
+    for flag in flags.split():
+        assert flag in done.stdout
+
+
+def test_python_gives_back_the_type_it_gets(waves):
+    photo = draw_photo(1, 21, 35)
+    from_bytes, from_floats = waves(photo), waves(photo.astype(np.float64))
+    assert (from_bytes.dtype, from_bytes.shape) == (np.uint8, photo.shape)
+    assert (from_floats.dtype, from_floats.shape) == (np.float32, photo.shape)
+    np.testing.assert_array_equal(from_bytes, np.rint(from_floats))
+    assert not np.array_equal(from_floats, np.rint(from_floats))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((20, 20), np.uint8),
+        np.zeros((20, 20, 4), np.uint8),
+        np.zeros((0, 20, 3), np.uint8),
+        np.zeros((1, 20, 20, 3), np.uint8),
+        np.zeros((20, 20, 3), np.int32),
+        np.full((20, 20, 3), np.nan, np.float32),
+    ],
+)
+def test_python_refuses_what_is_no_picture(waves, image):
+    with pytest.raises(ValueError, match="picture"):
+        waves(image)
+
+
+def test_no_size_is_traced_anew(styles):
+    style = fst.load("sand", styles)
+    for height, width in SIZES:
+        style(draw_photo(0, height, width))
+    assert style._run.experimental_get_tracing_count() == 1
