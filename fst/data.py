@@ -6,6 +6,7 @@ among several workers, sees what an uninterrupted one would have seen.
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -70,17 +71,19 @@ class _Photos:
             start_step: the first step, from 0.
             worker, workers: which share of every batch to give: with two workers of a global batch
                 of four, the first gives the crops 0 and 1, the second 2 and 3.
+            replicas: pieces, one after the other, that the worker's share of a step comes in.
 
         Returns:
-            A finite `tf.data.Dataset` of float32 `[batch_size / workers, crop, crop, 3]`, 0-255.
+            A finite `tf.data.Dataset` of float32
+            `[batch_size / workers / replicas, crop, crop, 3]`, 0-255.
         """
         batch, share = config.batch_size, config.batch_size // workers
         size = config.crop_size
 
-        def load(index, candidates):
+        def load(index, *candidates):
             crop = tf.numpy_function(
                 functools.partial(self._load, size=size, resize_to=config.photo_size),
-                (index, candidates),
+                (index, *candidates),
                 tf.uint8,
                 stateful=False,
             )
@@ -88,7 +91,7 @@ class _Photos:
 
         return (
             self._elements(start_step * batch)
-            .filter(lambda index, _: index % batch // share == worker)
+            .filter(lambda index, *_: index % batch // share == worker)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(share // replicas, drop_remainder=True)
             .take((config.steps - start_step) * replicas)
@@ -116,11 +119,11 @@ class _Photos:
         if self._failure is not None:
             raise self._failure
 
-    def _load(self, index, candidates, *, size, resize_to):
+    def _load(self, index, *candidates, size, resize_to):
         random = np.random.default_rng([self.seed, 1, int(index)])
         position, flip = tuple(random.random(2)), bool(random.random() < 0.5)
         try:
-            for photo in self._candidates(int(index), candidates):
+            for photo in self._candidates(int(index), *candidates):
                 try:
                     return images.decode_crop(
                         photo.read(), size, resize_to, position, flip, photo.name
@@ -168,13 +171,14 @@ class FolderPhotos(_Photos):
         return Photo(self._name(path), functools.partial(images.read_bytes, path))
 
     def _elements(self, start):
-        indices = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-        return indices.map(lambda index: (index, ""))
+        return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
 
-    def _candidates(self, index, _):
-        for position in range(index, index + len(self._paths)):
-            epoch, place = divmod(position, len(self._paths))
-            yield self._photo(self._paths[_order(self.seed, epoch, len(self._paths))[place]])
+    def _candidates(self, index):
+        epoch, start = divmod(index, len(self._paths))
+        order = _order(self.seed, epoch, len(self._paths))
+        # Round the same epoch: beyond its end the next one could bring the broken ones again.
+        for place in itertools.chain(order[start:], order[:start]):
+            yield self._photo(self._paths[place])
 
     def _all_broken(self):
         return f"--content: none of the {len(self._paths)} photos in '{self.folder}' can be read"
@@ -197,7 +201,7 @@ class TfdsPhotos(_Photos):
         if count <= 0:
             raise UserError(f"--content: the split '{self._split}' of tfds:{name} holds no photos")
         kept = min(holdout, count // 10)
-        self.held_out = list(_numbered(self._stream.take(kept)))
+        self.held_out = list(_photos_of(self._stream.take(kept)))
         self._count = count - kept
         self._stream = self._stream.skip(kept)
 
@@ -205,33 +209,36 @@ class TfdsPhotos(_Photos):
         return self._count
 
     def __iter__(self):
-        return _numbered(self._stream)
+        return _photos_of(self._stream)
 
     def _elements(self, start):
         first_epoch, skip = divmod(start, self._count)
 
         def shuffled(epoch):
-            return self._stream.shuffle(
-                _TFDS_SHUFFLE, seed=epoch + self.seed, reshuffle_each_iteration=False
-            )
+            # TensorFlow mixes in a seed of the process, unless this graph has one; it cannot be 0.
+            tf.compat.v1.set_random_seed(1 + self.seed)
+            return self._stream.shuffle(_TFDS_SHUFFLE, seed=epoch, reshuffle_each_iteration=False)
 
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
         photos = epochs.flat_map(shuffled).skip(skip)
-        windows = photos.window(_TFDS_SPARE, shift=1).flat_map(lambda w: w.batch(_TFDS_SPARE))
-        return windows.enumerate(start)
+        windows = photos.window(_TFDS_SPARE, shift=1).flat_map(
+            lambda *window: tf.data.Dataset.zip(tuple(w.batch(_TFDS_SPARE) for w in window))
+        )
+        return windows.enumerate(start).map(lambda index, window: (index, *window))
 
-    def _candidates(self, index, candidates):
-        for offset, data in enumerate(candidates):
-            name = f"photo {(index + offset) % self._count} of epoch {index // self._count}"
-            yield Photo(name, functools.partial(bytes, data))
+    def _candidates(self, _, numbers, photos):
+        return itertools.starmap(_numbered, zip(numbers, photos, strict=True))
 
     def _all_broken(self):
         return f"--content: {_TFDS_SPARE} photos in a row of tfds:{self.name} cannot be read"
 
 
-def _numbered(stream):
-    for index, data in enumerate(stream.as_numpy_iterator()):
-        yield Photo(f"photo {index}", functools.partial(bytes, data))
+def _photos_of(stream):
+    return itertools.starmap(_numbered, stream.as_numpy_iterator())
+
+
+def _numbered(number, data):
+    return Photo(f"photo {number}", functools.partial(bytes, data))
 
 
 def _open_tfds(name, split):
@@ -256,4 +263,5 @@ def _open_tfds(name, split):
     except Exception as error:  # Its builders raise whatever their downloads and parsers raise.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"--content: tfds:{name}:{split} cannot be loaded: {reason}") from error
-    return stream.map(lambda example: example[key])
+    # With its place in the data set, which is all the name that a photo has there.
+    return stream.map(lambda example: example[key]).enumerate()

@@ -1,0 +1,325 @@
+"""The options of a run: one place, and from it the command line, its help, JSON and Python."""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import json
+import re
+
+import pytest
+from conftest import run
+
+from fst import cli, config
+from fst.config import PRESETS, TrainingConfig, flag_of
+from fst.errors import UserError
+
+FIELDS = [field.name for field in dataclasses.fields(TrainingConfig)]
+
+
+def parse(*args):
+    return cli.parse(TrainingConfig, "train.py", args)
+
+
+def field_docs():
+    """The text under every field of `TrainingConfig`, which is what its flag's help says."""
+    body = ast.parse(inspect.getsource(TrainingConfig)).body[0].body
+    return {
+        field.target.id: text.value.value
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
+def letters(text):
+    """`text` without what a terminal's boxes and line breaks put between its words."""
+    return re.sub(r"[\s│╭╮╰╯─-]+", "", text)
+
+
+def complaint(*args, **options):
+    """The one line that a wrong use ends in."""
+    with pytest.raises(UserError) as caught:
+        TrainingConfig("style.jpg", **options) if options else parse(*args)
+    line = str(caught.value)
+    assert line
+    assert "\n" not in line
+    return line
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def test_json_round_trip():
+    before = TrainingConfig("s.jpg", content="photos", preview=("a.jpg", "b.jpg"), tv_weight=0.25)
+    assert TrainingConfig.from_json(json.loads(json.dumps(before.to_json()))) == before
+
+
+def test_json_keeps_every_option():
+    assert set(TrainingConfig("style.jpg").to_json()) == set(FIELDS)
+
+
+def test_json_cuts_paths():
+    values = TrainingConfig(
+        "/home/ann/pictures/Starry Night.jpg",
+        content="/data/private/photos/",
+        output="/srv/checkpoints",
+        start_from="old/wave",
+        vgg_weights="C:\\Users\\ann\\vgg19.h5",
+        preview=("/home/ann/me.jpg", "https://example.org/you.png?token=secret"),
+    ).to_json()
+    assert values["style"] == "Starry Night.jpg"
+    assert values["content"] == "photos"
+    assert values["output"] == "checkpoints"
+    assert values["start_from"] == "wave"
+    assert values["vgg_weights"] == "vgg19.h5"
+    assert values["preview"] == ["me.jpg", "you.png"]
+    assert not re.search("ann|private|secret|/", json.dumps(values))
+
+
+def test_json_ignores_options_of_another_version():
+    values = {**TrainingConfig("style.jpg").to_json(), "from_the_future": 1}
+    assert TrainingConfig.from_json(values).steps == TrainingConfig("style.jpg").steps
+
+
+def test_differences_name_what_shapes_the_result():
+    one = TrainingConfig("style.jpg")
+    assert one.differences(one) == []
+    other = dataclasses.replace(one, style_weight=9.0, seed=4, width=16)
+    assert set(one.differences(other)) == {"style_weight", "seed", "width"}
+
+
+def test_differences_pass_over_where_a_run_lives():
+    one = TrainingConfig("style.jpg")
+    elsewhere = TrainingConfig(
+        "/other/place/renamed.jpg",
+        content="elsewhere",
+        output="out",
+        name="x",
+        save_every=3,
+        preview_every=2,
+        preview=("p.jpg",),
+        vgg_weights="/mnt/vgg.h5",
+        xla="off",
+        overwrite=True,
+    )
+    assert one.differences(elsewhere) == []
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("style", "name"),
+    [
+        ("style.jpg", "style"),
+        ("/a/b/Starry Night.JPG", "starry_night"),
+        ("C:\\pictures\\The Scream.png", "the_scream"),
+        ("https://example.org/art/Great_Wave.jpg?width=900", "great_wave"),
+        ("https://example.org/art/wave.v2.jpg", "wave.v2"),
+        ("https://example.org/art/", "art"),
+        ("../Café (1888).tiff", "café_1888"),
+        ("..", "style"),
+        ("???.png", "style"),
+    ],
+)
+def test_name_comes_from_the_style(style, name):
+    assert TrainingConfig(style).name == name
+
+
+def test_name_can_be_given():
+    assert parse("style.jpg", "--name", "My-wave.2").name == "My-wave.2"
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "-dash", "two words", "a\\b"])
+def test_name_is_no_path(name):
+    assert "--name" in complaint(name=name)
+
+
+# --- Ranges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 0),
+        ("crop_size", 31),
+        ("photo_size", 9000),
+        ("style_size", 5000),
+        ("content_weight", -1.0),
+        ("style_weight", float("nan")),
+        ("tv_weight", float("inf")),
+        ("learning_rate", 0.0),
+        ("width", 0),
+        ("holdout", -1),
+        ("seed", 2**31),
+        ("preview_every", 0),
+        ("save_every", 0),
+    ],
+)
+def test_ranges(option, value):
+    line = complaint(**{option: value})
+    assert flag_of(option) in line
+    assert str(value) in line
+
+
+def test_every_number_has_a_range():
+    numbers = {f.name for f in dataclasses.fields(TrainingConfig) if f.type in (int, float)}
+    assert numbers == {name for name, _, _ in config._RANGES}
+
+
+def test_photo_must_hold_the_crop():
+    line = complaint(photo_size=128, crop_size=192)
+    assert "--photo-size 128" in line
+    assert "--crop-size 192" in line
+
+
+def test_something_must_be_trained_for():
+    assert "--style-weight" in complaint(style_weight=0.0, content_weight=0.0)
+
+
+@pytest.mark.parametrize("option", ["content_layers", "style_layers"])
+def test_layers_are_checked_before_anything_is_loaded(option):
+    assert "relu9_9" in complaint(**{option: ("relu1_1", "relu9_9")})
+    assert flag_of(option) in complaint(**{option: ()})
+    assert getattr(TrainingConfig("s.jpg", **{option: ("block5_conv4",)}), option)
+
+
+def test_layers_are_those_that_the_loss_knows():
+    from fst.perceptual import keras_layer_name
+
+    def known(name):
+        try:
+            TrainingConfig("s.jpg", style_layers=(name,))
+        except UserError:
+            return False
+        return True
+
+    for block in range(7):
+        for number in range(6):
+            for name in (f"relu{block}_{number}", f"block{block}_conv{number}"):
+                try:
+                    keras_layer_name(name)
+                except ValueError:
+                    assert not known(name)
+                else:
+                    assert known(name)
+
+
+# --- Presets -------------------------------------------------------------------------------------
+
+
+def test_every_preset_is_valid():
+    assert set(PRESETS) == set(config.Preset.__args__)
+    for preset, changes in PRESETS.items():
+        made = parse("style.jpg", "--preset", preset)
+        assert made == TrainingConfig.from_preset(preset, "style.jpg")
+        assert dataclasses.asdict(made).items() >= changes.items()
+
+
+def test_fine_is_the_papers_training():
+    fine = parse("style.jpg", "--preset", "fine")
+    assert (fine.steps, fine.batch_size, fine.crop_size) == (40_000, 4, 256)
+
+
+def test_standard_is_the_default():
+    assert parse("style.jpg") == parse("style.jpg", "--preset=standard")
+    assert parse("style.jpg") == TrainingConfig("style.jpg")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("style.jpg", "--preset", "fine", "--steps", "9"),
+        ("--steps=9", "--preset=fine", "style.jpg"),
+        ("--steps", "9", "style.jpg", "--preset", "fine"),
+    ],
+)
+def test_flags_win_over_the_preset(args):
+    made = parse(*args)
+    assert made.steps == 9
+    assert made.batch_size == PRESETS["fine"]["batch_size"]
+    assert made == TrainingConfig.from_preset("fine", "style.jpg", steps=9)
+
+
+def test_unknown_preset():
+    with pytest.raises(UserError, match="--preset"):
+        TrainingConfig.from_preset("huge", "style.jpg")
+
+
+# --- The command line ----------------------------------------------------------------------------
+
+
+def test_every_option_has_a_flag_that_reaches_it():
+    made = parse(
+        *["style.jpg", "--content", "tfds:coco", "--style-layers", "relu1_1", "relu2_1"],
+        *["--preview", "a.jpg", "b.jpg", "--precision", "mixed_bfloat16", "--overwrite"],
+        *["--learning-rate", "1e-4", "--xla", "off", "--seed", "5"],
+    )
+    assert made.content == "tfds:coco"
+    assert made.style_layers == ("relu1_1", "relu2_1")
+    assert made.preview == ("a.jpg", "b.jpg")
+    assert made.precision == "mixed_bfloat16"
+    assert made.learning_rate == 1e-4
+    assert made.overwrite
+    assert made.xla == "off"
+    assert made.seed == 5
+
+
+def test_every_option_is_explained():
+    assert set(field_docs()) == set(FIELDS)
+
+
+def test_help_shows_every_option():
+    done = run("train.py", "--help")
+    assert done.returncode == 0
+    assert not done.stderr
+    text = letters(done.stdout)
+    for name, words in field_docs().items():
+        assert letters(words) in text, name
+        assert name == "style" or letters(flag_of(name)) in text, name
+
+
+def test_reading_the_command_line_loads_no_tensorflow():
+    code = (
+        "import sys; from fst import cli; from fst.config import TrainingConfig;"
+        "cli.parse(TrainingConfig, 'train.py', ['s.jpg', '--preset', 'draft']);"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "style image"),
+        (("--preset", "fine"), "style image"),
+        (("s.jpg", "--nope", "3"), "--nope"),
+        (("s.jpg", "--preset", "fine", "--nope"), "--nope"),
+        (("s.jpg", "--step", "4"), "--step"),  # No abbreviations: they would change meaning later.
+        (("s.jpg", "extra.jpg"), "extra.jpg"),
+        (("s.jpg", "--steps", "many"), "--steps"),
+        (("s.jpg", "--steps"), "--steps"),
+        (("s.jpg", "--preset"), "--preset"),
+        (("s.jpg", "--preset", "huge"), "huge"),
+        (("s.jpg", "--precision", "float64"), "mixed_bfloat16"),
+        (("s.jpg", "--tensorboard", "yes"), "yes"),
+    ],
+)
+def test_wrong_use_ends_in_one_line(args, words):
+    line = complaint(*args)
+    assert words.lower() in line.lower()
+    assert line.endswith("; see train.py --help")
+    assert not re.search(r"[│╭╮╰╯─]|\.;", line)
+
+
+def test_wrong_values_end_in_one_line():
+    assert complaint("s.jpg", "--steps", "0") == "--steps must be from 1 to 10000000, not 0"
+
+
+def test_wrong_use_exits_with_2_and_no_traceback():
+    done = run("train.py", "s.jpg", "--steps", "many")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: .*--steps.*\n", done.stderr)

@@ -1,0 +1,495 @@
+"""The loss: its terms against plain numpy, what it is invariant to, and its view through VGG19."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from fst.errors import UserError
+from fst.perceptual import (
+    CONTENT_LAYERS,
+    FORMS,
+    STYLE_LAYERS,
+    LossTerms,
+    PerceptualLoss,
+    Vgg19Features,
+    gram_matrix,
+    keras_layer_name,
+    load_vgg19,
+    total_variation,
+)
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).uniform(0, 255, (height, width, 3)).astype(np.float32)
+
+
+class TinyFeatures:
+    """Stands in for VGG19 where its depth is beside the point: two layers, of 4 and 5 channels.
+
+    Smooth and small, so that a test can do the same in numpy and by finite differences.
+    """
+
+    names = ("relu1_1", "relu2_1")
+
+    def __init__(self):
+        random = np.random.default_rng(5)
+        self.mixes = [random.normal(0, 1, s).astype(np.float32) for s in ((3, 4), (4, 5))]
+        self.calls = []
+
+    def __call__(self, image, layer_names):
+        self.calls.append((tuple(image.shape), tuple(layer_names)))
+        first = ops.softplus(ops.matmul(ops.cast(image, "float32") / 127.5 - 1.0, self.mixes[0]))
+        second = ops.softplus(ops.matmul(ops.average_pool(first, 2), self.mixes[1]))
+        found = dict(zip(self.names, (first, second), strict=True))
+        return [found[name] for name in layer_names]
+
+
+def tiny_loss(styles, features=None, **options):
+    options = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names, **options}
+    return PerceptualLoss(features or TinyFeatures(), styles, **options)
+
+
+def terms_of(loss, stylised, content):
+    return LossTerms(*(float(term) for term in loss(stylised, loss.content_features(content))))
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    keras.utils.set_random_seed(3)
+    return Vgg19Features(None)
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+def test_layer_names():
+    assert keras_layer_name("relu1_1") == "block1_conv1"
+    assert keras_layer_name("relu4_2") == "block4_conv2"
+    assert keras_layer_name("block5_conv4") == "block5_conv4"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["relu0_1", "relu1_3", "relu6_1", "relu4_5", "relu4_0", "conv4_2", "relu42", "", "pool1"],
+)
+def test_unknown_layer_names(name):
+    with pytest.raises(ValueError, match="relu4_2"):
+        keras_layer_name(name)
+
+
+def test_every_name_is_a_layer_of_keras(vgg):
+    vgg([picture(32, 32)], [f"relu{b}_{n}" for b in (3, 4, 5) for n in (1, 2, 3, 4)])
+    vgg([picture(32, 32)], [f"relu{b}_{n}" for b in (1, 2) for n in (1, 2)])
+
+
+# --- Gram matrices and total variation -----------------------------------------------------------
+
+
+def test_gram_matrix_is_numpys():
+    features = np.random.default_rng(1).normal(0, 3, (2, 5, 7, 4)).astype(np.float32)
+    flat = features.reshape(2, 35, 4).astype(np.float64)
+    wanted = np.einsum("bpi,bpj->bij", flat, flat) / 35
+    np.testing.assert_allclose(gram_matrix(features), wanted, rtol=1e-5)
+
+
+def test_gram_matrix_does_not_know_the_size():
+    features = np.random.default_rng(1).normal(0, 3, (1, 5, 7, 4)).astype(np.float32)
+    tiled = np.tile(features, (1, 3, 2, 1))
+    np.testing.assert_allclose(gram_matrix(tiled), gram_matrix(features), rtol=1e-5)
+
+
+def test_gram_matrix_does_not_know_the_places():
+    features = np.random.default_rng(1).normal(0, 3, (1, 5, 7, 4)).astype(np.float32)
+    moved = np.random.default_rng(2).permutation(features.reshape(35, 4)).reshape(features.shape)
+    np.testing.assert_allclose(gram_matrix(moved), gram_matrix(features), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gram_matrix_is_float32(dtype):
+    features = ops.cast(np.full((1, 64, 64, 2), 200.0), dtype)  # Its sums overflow float16.
+    gram = gram_matrix(features)
+    assert gram.dtype == "float32"
+    np.testing.assert_allclose(gram, 200.0**2)
+
+
+def test_total_variation():
+    flat = np.full((2, 6, 5, 3), 90.0, np.float32)
+    np.testing.assert_allclose(total_variation(flat), [0, 0])
+    steps = flat.copy()
+    steps[1, :, 1::2] += 127.5  # Columns by turns: every step to the right is half the range.
+    np.testing.assert_allclose(total_variation(steps), [0, 1], rtol=1e-6)
+    np.testing.assert_allclose(total_variation(steps.transpose(0, 2, 1, 3)), [0, 1], rtol=1e-6)
+
+
+# --- The terms -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_where_all_are_the_same(form):
+    photo = picture(12, 10)
+    terms = terms_of(tiny_loss([photo], form=form, style_weight=3.0), photo[None], photo[None])
+    assert terms.content == 0
+    assert terms.style == pytest.approx(0, abs=1e-9)
+    assert terms.total == pytest.approx(0, abs=1e-8)
+
+
+def test_each_term_answers_for_itself():
+    style, photo, other = picture(12, 10), picture(8, 8, 1), picture(8, 8, 2)
+    loss = tiny_loss([style])
+    as_content = terms_of(loss, photo[None], photo[None])
+    assert as_content.content == 0
+    assert as_content.style > 1e-4
+    as_style = terms_of(loss, style[None], np.resize(other, style.shape)[None])
+    assert as_style.style == pytest.approx(0, abs=1e-9)
+    assert as_style.content > 1e-4
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_total_is_the_weighted_sum(form):
+    loss = tiny_loss(
+        [picture(9, 9)], form=form, content_weight=0.5, style_weight=7.0, tv_weight=0.25
+    )
+    terms = terms_of(loss, picture(8, 8, 1)[None], picture(8, 8, 2)[None])
+    assert min(terms) > 0
+    wanted = 0.5 * terms.content + 7.0 * terms.style + 0.25 * terms.tv
+    assert terms.total == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_batch_counts_as_the_mean_of_its_pictures():
+    loss = tiny_loss([picture(9, 9)], tv_weight=1.0)
+    stylised = np.stack([picture(8, 6, seed) for seed in (1, 2)])
+    content = np.stack([picture(8, 6, seed) for seed in (3, 4)])
+    both = terms_of(loss, stylised, content)
+    single = [terms_of(loss, stylised[i : i + 1], content[i : i + 1]) for i in (0, 1)]
+    np.testing.assert_allclose(both, np.mean(single, axis=0), rtol=1e-5)
+
+
+class Scaled(TinyFeatures):
+    """The same features, all of them `factor` times as strong."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def __call__(self, image, layer_names):
+        return [self.factor * found for found in super().__call__(image, layer_names)]
+
+
+def test_relative_terms_do_not_know_the_features_scale():
+    pictures = picture(8, 8, 1)[None], picture(8, 8, 2)[None]
+    plain = terms_of(tiny_loss([picture(9, 9)], Scaled(1.0)), *pictures)
+    strong = terms_of(tiny_loss([picture(9, 9)], Scaled(30.0)), *pictures)
+    np.testing.assert_allclose(strong, plain, rtol=1e-4)
+
+
+def test_relative_terms_do_not_know_the_pictures_size():
+    style, stylised, content = picture(8, 8), picture(8, 8, 1), picture(8, 8, 2)
+    small = terms_of(tiny_loss([style]), stylised[None], content[None])
+    large = terms_of(
+        tiny_loss([np.tile(style, (3, 1, 1))]),
+        np.tile(stylised, (2, 4, 1))[None],
+        np.tile(content, (2, 4, 1))[None],
+    )
+    np.testing.assert_allclose(large[:3], small[:3], rtol=1e-4)
+
+
+def test_absolute_form_is_that_of_gatys():
+    """Equations 1, 3, 4 and 5, with sums over positions and no division but the paper's."""
+    style, stylised, content = picture(8, 6), picture(8, 6, 1), picture(8, 6, 2)
+    features = TinyFeatures()
+    shares = (0.3, 0.7)
+    loss = tiny_loss([style], features, form="absolute", style_layer_weights=shares)
+    found = terms_of(loss, stylised[None], content[None])
+
+    def maps(image):  # One matrix [N, M] per layer: filters by positions, as in the paper.
+        layers = features(image[None], TinyFeatures.names)
+        return [np.asarray(f, np.float64).reshape(-1, f.shape[-1]).T for f in layers]
+
+    generated, photo, artwork = maps(stylised), maps(content), maps(style)
+    content_loss = np.sum((generated[1] - photo[1]) ** 2) / 2
+    style_loss = 0
+    for share, f, a in zip(shares, generated, artwork, strict=True):
+        n, m = f.shape
+        style_loss += share * np.sum((f @ f.T - a @ a.T) ** 2) / (4 * n**2 * m**2)
+    assert found.content == pytest.approx(content_loss, rel=1e-4)
+    assert found.style == pytest.approx(style_loss, rel=1e-4)
+
+
+def test_relative_form_is_what_it_says():
+    style, stylised, content = picture(10, 6), picture(8, 6, 1), picture(8, 6, 2)
+    features = TinyFeatures()
+    found = terms_of(tiny_loss([style], features), stylised[None], content[None])
+
+    def arrays(image):
+        return [np.asarray(f, np.float64)[0] for f in features(image[None], TinyFeatures.names)]
+
+    def gram(f):
+        return np.einsum("hwi,hwj->ij", f, f) / f[..., 0].size
+
+    f, p = arrays(stylised)[1], arrays(content)[1]
+    assert found.content == pytest.approx(np.sum((f - p) ** 2) / np.sum(p**2), rel=1e-4)
+    per_layer = [
+        np.sum((gram(f) - gram(a)) ** 2) / np.sum(gram(a) ** 2)
+        for f, a in zip(arrays(stylised), arrays(style), strict=True)
+    ]
+    assert found.style == pytest.approx(np.mean(per_layer), rel=1e-4)
+
+
+def test_a_black_photo_has_a_finite_loss(vgg):
+    loss = PerceptualLoss(vgg, [picture(32, 32)])
+    black = np.zeros((1, 32, 32, 3), np.float32)
+    assert np.isfinite(terms_of(loss, picture(32, 32, 1)[None], black)).all()
+    nothing = tiny_loss([picture(9, 9)], Scaled(0.0))  # No features at all, not even of black.
+    assert np.isfinite(terms_of(nothing, picture(32, 32)[None], black)).all()
+
+
+# --- Weights of layers and of style images -------------------------------------------------------
+
+
+def style_term(styles, **options):
+    return terms_of(
+        tiny_loss(styles, **options), picture(8, 8, 1)[None], picture(8, 8, 2)[None]
+    ).style
+
+
+def test_style_layer_weights_are_shares():
+    style = [picture(9, 9)]
+    one, two = (style_term(style, style_layers=(name,)) for name in TinyFeatures.names)
+    assert style_term(style) == pytest.approx((one + two) / 2, rel=1e-5)
+    assert style_term(style, style_layer_weights=(1, 3)) == pytest.approx(one / 4 + two * 3 / 4)
+    assert style_term(style, style_layer_weights=(0, 2)) == pytest.approx(two, rel=1e-5)
+
+
+def test_style_image_weights_are_shares():
+    a, b = picture(9, 9), picture(7, 12, 8)
+    assert style_term([a, a]) == pytest.approx(style_term([a]), rel=1e-5)
+    assert style_term([a, b], style_image_weights=(5, 0)) == pytest.approx(style_term([a]))
+    assert style_term([a, b], style_image_weights=(2, 2)) == pytest.approx(style_term([a, b]))
+    between = style_term([a, b], style_image_weights=(1, 3))
+    assert between not in (style_term([a]), style_term([b]))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"form": "huge"}, "relative"),
+        ({"style_layers": ("relu9_1",)}, "relu9_1"),
+        ({"content_layers": ("conv4_2",)}, "conv4_2"),
+        ({"style_layers": ()}, "style layers"),
+        ({"content_layers": ()}, "content layers"),
+        ({"style_layer_weights": (1, 2, 3)}, "3 weights"),
+        ({"style_layer_weights": (0, 0)}, "positive"),
+        ({"style_layer_weights": (-1, 2)}, "positive"),
+        ({"style_image_weights": (1, 2)}, "2 weights"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        tiny_loss([picture(9, 9)], **options)
+
+
+def test_a_style_image_is_needed():
+    with pytest.raises(ValueError, match="style images"):
+        tiny_loss([])
+
+
+# --- Gradients -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gradient_is_that_of_finite_differences(form):
+    # As large as the other terms, in each form.
+    weights = {"relative": (1.0, 2.0, 0.5), "absolute": (1.0, 50.0, 1e-5)}[form]
+    names = ("content_weight", "style_weight", "tv_weight")
+    loss = tiny_loss([picture(5, 6)], form=form, **dict(zip(names, weights, strict=True)))
+    content = loss.content_features(picture(4, 6, 1)[None])
+    image = picture(4, 6, 2)[None]
+
+    variable = tf.Variable(image)
+    with tf.GradientTape() as tape:
+        total = loss(variable, content).total
+    gradient = tape.gradient(total, variable).numpy()
+
+    for direction in np.random.default_rng(3).normal(0, 1, (5, *image.shape)).astype(np.float32):
+        step = 0.5
+        ahead = float(loss(image + step * direction, content).total)
+        behind = float(loss(image - step * direction, content).total)
+        slope = float(np.sum(gradient * direction))
+        length = float(np.linalg.norm(gradient) * np.linalg.norm(direction))
+        assert (ahead - behind) / (2 * step) == pytest.approx(slope, abs=0.01 * length)
+
+
+def test_gradient_reaches_every_pixel_through_vgg(vgg):
+    loss = PerceptualLoss(vgg, [picture(32, 32)])
+    content = loss.content_features(picture(32, 32, 1)[None])
+    variable = tf.Variable(picture(32, 32, 2)[None])
+    with tf.GradientTape() as tape:
+        total = loss(variable, content).total
+    gradient = tape.gradient(total, variable).numpy()
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient).sum(axis=-1) > 0).mean() > 0.99
+
+
+# --- VGG19 ---------------------------------------------------------------------------------------
+
+
+def test_first_layer_sees_rgb_as_the_papers_network_did(vgg):
+    """Blue first, less the means of ImageNet; the numbers are those of the original Caffe model."""
+    image = picture(32, 32)
+    kernel, bias = vgg._vgg.get_layer("block1_conv1").get_weights()
+    patch = image[9:12, 19:22, ::-1] - np.array([103.939, 116.779, 123.68])
+    wanted = np.maximum(np.einsum("hwi,hwio->o", patch, kernel) + bias, 0)
+    (found,) = vgg(image[None], ["relu1_1"])
+    np.testing.assert_allclose(found[0, 10, 20], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_the_image_is_left_alone(vgg):
+    image = picture(32, 32)[None]
+    vgg(image, ["relu1_1"])
+    np.testing.assert_array_equal(image, picture(32, 32)[None])
+
+
+def test_sizes_and_channels(vgg):
+    found = vgg(np.zeros((2, 48, 64, 3), np.float32), STYLE_LAYERS + CONTENT_LAYERS)
+    assert [tuple(f.shape) for f in found] == [
+        (2, 48, 64, 64),
+        (2, 24, 32, 128),
+        (2, 12, 16, 256),
+        (2, 6, 8, 512),
+        (2, 3, 4, 512),
+        (2, 6, 8, 512),
+    ]
+
+
+def test_features_come_in_the_order_asked_for(vgg):
+    image = picture(32, 32)[None]
+    one = vgg(image, ["relu2_1", "relu1_1"])
+    other = vgg(image, ["relu1_1", "relu2_1"])
+    for a, b in zip(one, reversed(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "deepest"),
+    [(("relu1_1",), "block1_conv1"), (("relu4_2", "relu2_1"), "block4_conv2")],
+)
+def test_only_as_deep_as_needed(vgg, names, deepest):
+    layers = [layer.name for layer in vgg._model(names).layers]
+    assert layers[-1] == deepest
+    everything = [layer.name for layer in vgg._vgg.layers]
+    assert layers == everything[: everything.index(deepest) + 1]
+
+
+def test_vgg_is_frozen(vgg):
+    assert vgg._vgg.trainable_weights == []
+    assert vgg._model(CONTENT_LAYERS).trainable_weights == []
+
+
+def test_features_are_computed_no_more_often_than_needed():
+    features = TinyFeatures()
+    loss = tiny_loss([picture(9, 9), picture(6, 7)], features)
+    assert [names for _, names in features.calls] == [TinyFeatures.names] * 2
+    features.calls.clear()
+    content = loss.content_features(picture(8, 8)[None])
+    assert features.calls == [((1, 8, 8, 3), ("relu2_1",))]
+    features.calls.clear()
+    for _ in range(3):
+        loss(picture(8, 8, 1)[None], content)
+    assert features.calls == [((1, 8, 8, 3), ("relu2_1", *TinyFeatures.names))] * 3
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_loss_is_float32_in_half_precision(precision, vgg):
+    half = Vgg19Features(None, precision)
+    half._vgg.set_weights(vgg._vgg.get_weights())
+    assert half._vgg.get_layer("block1_conv1").compute_dtype == precision.removeprefix("mixed_")
+    pictures = picture(32, 32, 1)[None], picture(32, 32, 2)[None]
+    found = {}
+    for features in (vgg, half):
+        loss = PerceptualLoss(features, [picture(32, 32)], tv_weight=1.0)
+        content = loss.content_features(pictures[1])
+        assert {f.dtype for f in content} == {tf.float32}
+        terms = loss(pictures[0], content)
+        assert {term.dtype for term in terms} == {tf.float32}
+        assert {target.dtype for target in loss._targets} == {tf.float32}
+        found[features] = [float(term) for term in terms]
+    np.testing.assert_allclose(found[half], found[vgg], rtol=0.1)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# --- Weights files -------------------------------------------------------------------------------
+
+
+def test_weights_file(vgg_file, monkeypatch):
+    image = picture(32, 32)[None]
+    by_name = load_vgg19(str(vgg_file))(image, ["relu1_1"])[0]
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
+    np.testing.assert_array_equal(load_vgg19()(image, ["relu1_1"])[0], by_name)
+
+
+def test_missing_weights_file(tmp_path):
+    with pytest.raises(UserError, match=r"--vgg-weights.*no file.*nowhere\.h5"):
+        load_vgg19(str(tmp_path / "nowhere.h5"))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
+def test_weights_file_that_is_none(tmp_path, content):
+    path = tmp_path / "vgg.h5"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="--vgg-weights"):
+        load_vgg19(str(path))
+
+
+def test_failed_download_says_what_to_do(monkeypatch):
+    def fail(*_, **__):
+        raise OSError("URL fetch failure: name or service not known")
+
+    monkeypatch.delenv("FST_VGG19_WEIGHTS", raising=False)
+    monkeypatch.setattr(keras.applications, "VGG19", fail)
+    with pytest.raises(UserError) as caught:
+        load_vgg19()
+    line = str(caught.value)
+    for words in ("--vgg-weights", "FST_VGG19_WEIGHTS", "https://", "models", "fetch failure"):
+        assert words in line
+    assert "\n" not in line
+
+
+# --- With the weights that ImageNet taught -------------------------------------------------------
+
+
+def test_real_vgg_knows_textures(real_vgg):
+    from skimage import data
+
+    def texture(name, columns):
+        grey = getattr(data, name)()[:192, columns].astype(np.float32)
+        return np.repeat(grey[..., None], 3, axis=-1)
+
+    left, right = slice(0, 192), slice(300, 492)
+    features = load_vgg19(real_vgg)
+    for style, other in (("brick", "grass"), ("grass", "brick")):
+        loss = PerceptualLoss(features, [texture(style, left)])
+
+        def distance(image, loss=loss):
+            return terms_of(loss, image[None], image[None]).style
+
+        assert distance(texture(style, left)) == pytest.approx(0, abs=1e-6)
+        assert distance(texture(other, right)) > 0.1
+        assert distance(texture(style, right)) < 0.5 * distance(texture(other, right))
+
+
+def test_real_vgg_content_knows_the_photo(real_vgg):
+    """A blurred photo is nearer to itself than another photo is."""
+    from skimage import data, filters
+
+    features = load_vgg19(real_vgg)
+    photo, other = (
+        p[100:292, 100:292].astype(np.float32) for p in (data.astronaut(), data.coffee())
+    )
+    blurred = filters.gaussian(photo, 1.5, channel_axis=-1, preserve_range=True).astype(np.float32)
+    loss = PerceptualLoss(features, [other])
+    assert terms_of(loss, photo[None], photo[None]).content == 0
+    near = terms_of(loss, blurred[None], photo[None]).content
+    far = terms_of(loss, other[None], photo[None]).content
+    assert 0.05 < near < 0.7 * far
