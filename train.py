@@ -9,16 +9,18 @@ from fst.config import TrainingConfig
 
 
 def main():
+    # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(TrainingConfig, "train.py")
     cli.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train
 
-    # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Reporter() as reporter:
         done = train(config, on_progress=reporter.progress, on_event=reporter.event)
-    skipped = done.read_card()["skipped_photos"] if done.card_path.exists() else {"count": 0}
+    if not done.card_path.exists():
+        return 0  # A worker that leaves the files to the chief.
+    skipped = done.read_card()["skipped_photos"]
     if skipped["count"]:
         print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
         for name, reason in skipped["named"].items():

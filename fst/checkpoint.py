@@ -80,6 +80,8 @@ class Checkpoint:
         grey level. Keras turns the numbers back into float32 when it loads them.
         """
         with images.atomic_path(self.weights_path) as path:
+            # HDF5 crashes on a full disk, and Python with it: see first that there is room.
+            path.write_bytes(bytes(4 * network.count_params() + 2**19))
             network.save_weights(path)
             _halve(path)
 

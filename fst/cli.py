@@ -79,9 +79,7 @@ def _preset_in(args, config_class):
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--preset", default=config_class.preset)
     with contextlib.suppress(argparse.ArgumentError, UserError):
-        return config_class.from_preset(
-            reader.parse_known_args(args)[0].preset, style=tyro.MISSING
-        )
+        return config_class.from_preset(reader.parse_known_args(args)[0].preset, style=tyro.MISSING)
     return None  # tyro will say what is wrong with it.
 
 

@@ -1,5 +1,6 @@
 """`history.csv`: a row for every training step; `history.png`: its curves."""
 
+import contextlib
 import csv
 
 import numpy as np
@@ -16,12 +17,15 @@ class History:
     Args:
         path: the file; rows after the step `keep`, which a killed run had not saved, are dropped.
         keep: the last step to keep.
+
+    Raises:
+        UserError: the file cannot be written.
     """
 
     def __init__(self, path, keep=0):
         self._path = path
         rows = [row for row in read_rows(path) if int(row[0]) <= keep]
-        with images.atomic_path(path) as temporary:
+        with _writing(path), images.atomic_path(path) as temporary:
             _write(temporary, "w", [COLUMNS, *rows])
 
     def append(self, first_step, losses, images_per_second):
@@ -39,10 +43,8 @@ class History:
             (first_step + offset, *(f"{value:.8g}" for value in terms), f"{images_per_second:.4g}")
             for offset, terms in enumerate(losses)
         ]
-        try:
+        with _writing(self._path):
             _write(self._path, "a", rows)
-        except OSError as error:
-            raise UserError(f"{self._path}: cannot be written ({error.strerror})") from error
 
 
 def read_rows(path):
@@ -86,6 +88,17 @@ def draw_curves(path, picture, smooth=0.02):
     with images.atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110)
     pyplot.close(figure)
+
+
+@contextlib.contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); make room and run the same command "
+            "again, it goes on where the state was last saved"
+        ) from error
 
 
 def _write(path, mode, rows):

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 
 from fst import images
+from fst.errors import UserError
 
 _HEIGHT = 288  # px of each picture in the strip
+_WIDEST = 4  # heights; of a wider photo the left part is shown
 _COUNT = 4  # photos, unless --preview names some
 
 
@@ -20,6 +22,7 @@ class Previews:
 
     Raises:
         ImageError: a photo that `--preview` names cannot be read.
+        UserError: no content photo can be read.
     """
 
     def __init__(self, folder, photos, config):
@@ -30,7 +33,12 @@ class Previews:
             wanted = itertools.chain(photos.held_out, photos)
             found = photos.pictures(wanted, long_side=512)
             originals = [picture for _, picture in itertools.islice(found, _COUNT)]
+        if not originals:
+            raise UserError("--content: none of its photos can be read")
         self._pictures = [_scaled(picture) for picture in originals]
+
+    def draw_originals(self):
+        """Writes the photos as they are, to look at beside the others."""
         self._write("photos.jpg", self._pictures)
 
     def draw(self, network, step):
@@ -43,5 +51,6 @@ class Previews:
 
 
 def _scaled(picture):
-    height, width, _ = picture.shape
-    return images.resize(picture, _HEIGHT, max(16, round(width * _HEIGHT / height)))
+    height = picture.shape[0]
+    picture = picture[:, : _WIDEST * height]
+    return images.resize(picture, _HEIGHT, max(16, round(picture.shape[1] * _HEIGHT / height)))

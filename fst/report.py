@@ -1,5 +1,6 @@
 """A run's progress for people: a bar on a terminal, plain lines in a log file."""
 
+import math
 import sys
 import time
 
@@ -18,7 +19,7 @@ class Reporter:
     def __init__(self, stream=None):
         self._stream = stream or sys.stderr
         self._bar = None
-        self._last_line = 0.0
+        self._last_line = -math.inf
 
     def __enter__(self):
         return self

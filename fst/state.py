@@ -58,17 +58,43 @@ class State:
         return fresh
 
     def claim(self):
-        """Makes the folder this run's own: removes what an older run or a killed one left there."""
-        if not self.step and self._target.folder.exists():
-            clean(self._target.folder)
+        """Makes the folder this run's own: removes what an older run or a killed one left there.
+
+        Raises:
+            UserError: the folder holds something else than a style, or cannot be written.
+        """
+        target = self._target
         try:
-            self._target.training_path.mkdir(parents=True, exist_ok=True)
-            images.remove_litter(self._target.folder)
+            if not self.step and target.folder.is_dir() and any(target.folder.iterdir()):
+                self._clear()
+            target.training_path.mkdir(parents=True, exist_ok=True)
+            images.remove_litter(target.folder)
         except OSError as error:
             raise UserError(
                 f"{self._target.folder}: cannot be written ({error.strerror}); choose another "
                 "--output"
             ) from error
+
+    def _clear(self):
+        target = self._target
+        if not target.card_path.exists() and not target.training_path.exists():
+            raise UserError(
+                f"{target.folder}: holds files that are not of a trained style; choose another "
+                "--name or --output"
+            )
+        # In an order that bears a kill: the old state first, or it would be gone on with; then the
+        # card, which vouches for the others; `training/` last, which shows whose folder this is.
+        for path in (
+            self._path,
+            target.card_path,
+            target.saved_model_path,
+            target.weights_path,
+            target.history_path,
+            target.curves_path,
+            target.previews_path,
+            target.training_path,
+        ):
+            clean(path)
 
     def restore(self, network, optimizer):
         """Puts the saved numbers back into the variables, bit by bit."""
@@ -141,9 +167,12 @@ class State:
             )
 
 
-def clean(folder):
-    """Removes a folder and all that is in it, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)
+def clean(path):
+    """Removes a file, or a folder and all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _variables(network, optimizer):

@@ -7,9 +7,12 @@
 `train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -63,7 +66,10 @@ class TrainingStep:
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self._replicas = strategy.num_replicas_in_sync
-        self._function = tf.function(self._run, jit_compile=_use_xla(config, strategy))
+        # Without AutoGraph, which would read the source anew: it may be edited while a run goes on.
+        self._function = tf.function(
+            self._run, jit_compile=_use_xla(config, strategy), autograph=False
+        )
 
     def __call__(self, photos):
         """Trains on `photos`, `[B, H, W, 3]`, and returns their `LossTerms` before the update."""
@@ -96,8 +102,10 @@ class TrainingStep:
         with tf.GradientTape() as tape:
             stylised = self.network(photos, training=True)
             terms = self.loss(stylised, content)
+            # The network's own losses keep its output off the ends of the pixel range.
+            objective = terms.total + sum(self.network.losses)
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
-            objective = self.optimizer.scale_loss(terms.total / self._replicas)
+            objective = self.optimizer.scale_loss(objective / self._replicas)
         variables = self.network.trainable_variables
         self.optimizer.apply_gradients(
             zip(tape.gradient(objective, variables), variables, strict=True)
@@ -125,23 +133,29 @@ def train(config, on_progress=None, on_event=print):
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
         return _wrap_up(target, config)
-    photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
-    strategy, chief = make_strategy(config)
-    state = _claim(state, strategy, chief)
+    with _naming_lost_workers(config):
+        strategy, chief = make_strategy(config, on_event)
+        # What may fail comes before `_claim`, which removes the style that --overwrite replaces.
+        photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
+        previews = Previews(target.previews_path, photos, config) if chief else None
+        step = TrainingStep(config, style, strategy)
+        if config.start_from and not state.step:
+            step.start_from(checkpoint.find(config.start_from, config.output))
 
-    step = TrainingStep(config, style, strategy)
-    if config.start_from and not state.step:
-        step.start_from(checkpoint.find(config.start_from, config.output))
-    state.restore(step.network, step.optimizer)
-    if state.step:
-        on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
-
-    recorders = Recorders(target, config, photos, state, on_progress) if chief else None
-    run_steps(config, step, photos, state, recorders)
-    if not chief:
-        return target
-    _finish(target, config, step.network, photos, style, state, on_event)
-    return _wrap_up(target, config)
+        state = _claim(state, strategy, chief)
+        state.restore(step.network, step.optimizer)
+        if state.step:
+            on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
+        recorders = (
+            Recorders(target, config, photos, state, previews, on_progress) if chief else None
+        )
+        run_steps(config, step, photos, state, recorders)
+    if chief:
+        _finish(target, config, step.network, photos, style, state, on_event)
+        _wrap_up(target, config)
+    with _naming_lost_workers(config):
+        _meet(strategy)  # A worker that is gone before the chief is done is taken for a crash.
+    return target
 
 
 def run_steps(config, step, photos, state, recorders):
@@ -153,31 +167,82 @@ def run_steps(config, step, photos, state, recorders):
         photos: where the batches come from (`fst.data`).
         state: how far the run has come; moved on with every step.
         recorders: what is written down; None in a worker that leaves this to the chief.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the state after the step that was under way is saved.
     """
     started = time.monotonic() - state.seconds
     try:
-        for batch in _batches(config, photos, step.strategy, state.step):
-            losses = step(batch)
-            state.step += 1
-            state.seconds = time.monotonic() - started
-            if recorders:
-                recorders.after_step(step, losses)
+        with _held_interrupts() as interrupted:
+            for batch in _batches(config, photos, step.strategy, state.step):
+                losses = step(batch)
+                state.step += 1
+                state.seconds = time.monotonic() - started
+                if recorders:
+                    recorders.after_step(step, losses)
+                if interrupted():
+                    break
     except tf.errors.OpError:
         photos.raise_failure()  # In the user's terms, where the photos were the cause.
         raise
-    except KeyboardInterrupt:
+    if interrupted():
         if recorders:
             recorders.save(step)
-        raise
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _naming_lost_workers(config):
+    """Says in one line that another worker is gone, where TensorFlow says it in a hundred."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        own = (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError)
+        if config.distribute != "multiworker" or isinstance(error, own):
+            raise
+        raise UserError(
+            "another worker has stopped or cannot be reached: see what it says, then start all "
+            "workers again with the same commands; they go on where the state was last saved"
+        ) from error
+
+
+@contextlib.contextmanager
+def _held_interrupts():
+    """Holds Ctrl-C back until the step is done: amid it the weights are moved on, the count is not.
+
+    A second Ctrl-C does not wait.
+
+    Yields:
+        A function that tells whether Ctrl-C was pressed.
+    """
+    came = []
+
+    def hold(number, frame):
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    held = []
+    if threading.current_thread() is threading.main_thread():  # Only there signals arrive.
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        held = [n for n in numbers if signal.getsignal(n) is signal.default_int_handler]
+    for number in held:
+        signal.signal(number, hold)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number in held:
+            signal.signal(number, signal.default_int_handler)
 
 
 class Recorders:
     """What a run leaves behind as it goes: history, previews and the state to resume from."""
 
-    def __init__(self, target, config, photos, state, on_progress=None):
+    def __init__(self, target, config, photos, state, previews, on_progress=None):
         self._config, self._photos, self._state = config, photos, state
         self._history = History(target.history_path, keep=state.step)
-        self._previews = Previews(target.previews_path, photos, config)
+        self._previews = previews
+        self._previews.draw_originals()
         self._on_progress = on_progress or (lambda progress: None)
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
         self._pending = []  # Losses of the latest steps, still on the device.
@@ -190,16 +255,16 @@ class Recorders:
         last = number == config.steps
         if last or number == 1 or time.monotonic() - self._clock > _FLUSH_SECONDS:
             self._flush()
+        # The preview first: a run killed between the two draws it again.
+        if last or number % config.preview_every == 0:
+            self._check(step)
+            self._previews.draw(step.network, number)
         if last or number % config.save_every == 0:
             self.save(step)
-        if last or number % config.preview_every == 0:
-            self._previews.draw(step.network, number)
 
     def save(self, step):
         """Saves the state, if it is a good one: what is on disk can always be gone on from."""
-        self._flush()
-        if not all(np.isfinite(weight).all() for weight in step.network.get_weights()):
-            raise UserError(self._diverged(self._state.step))
+        self._check(step)
         self._state.skipped.update(self._photos.skipped)
         self._state.save(step.network, step.optimizer)
 
@@ -222,6 +287,14 @@ class Recorders:
         mean = dict(zip(perceptual.LossTerms._fields, losses.mean(axis=0).tolist(), strict=True))
         self._on_progress(Progress(self._state.step, self._config.steps, mean, speed, left))
 
+    def _check(self, step):
+        """Raises unless the losses and all that was learnt from them are finite."""
+        self._flush()
+        # Adam's averages too: once infinite they stop the training, and no loss shows it.
+        variables = step.network.weights + step.optimizer.variables
+        if not all(np.isfinite(variable.numpy()).all() for variable in variables):
+            raise UserError(self._diverged(self._state.step))
+
     def _check_finite(self, losses, first):
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
@@ -231,8 +304,8 @@ class Recorders:
         c = self._config
         return (
             f"the loss is not finite at step {step}: lower --learning-rate (now "
-            f"{c.learning_rate:g}) or --style-weight (now {c.style_weight:g}), under another --name "
-            f"or with --overwrite; the state after step {self._state.saved_step} is kept"
+            f"{c.learning_rate:g}) or --style-weight (now {c.style_weight:g}), under another "
+            f"--name or with --overwrite; the state after step {self._state.saved_step} is kept"
         )
 
 
@@ -259,20 +332,22 @@ def check_balance(config, losses):
 def open_style(config):
     """The style image at `--style-size` and the SHA-256 of its file."""
     data = images.read_bytes(config.style)
+    original = images.load_picture(config.style, data).rgb
     style = images.load_rgb(config.style, config.style_size, data)
-    if min(style.shape[:2]) < 32:
-        raise UserError(
-            f"{config.style}: is {style.shape[1]}x{style.shape[0]} px at --style-size "
-            f"{config.style_size}; a style image needs at least 32 px on its short side"
-        )
+    for picture, at in ((original, ""), (style, f" at --style-size {config.style_size}")):
+        height, width, _ = picture.shape
+        if min(height, width) < 32:
+            raise UserError(
+                f"{config.style}: is {width}x{height} px{at}; a style image needs at least 32 px "
+                "on its short side"
+            )
     return hashlib.sha256(data).hexdigest(), style
 
 
 def build_loss(config, style, precision="float32"):
     """The `PerceptualLoss` that `config` describes, for a style image `[H, W, 3]`."""
-    features = perceptual.load_vgg19(config.vgg_weights, precision)
     return perceptual.PerceptualLoss(
-        features,
+        perceptual.load_vgg19(config.vgg_weights, precision),
         [style],
         content_weight=config.content_weight,
         style_weight=config.style_weight,
@@ -300,8 +375,12 @@ def build_optimizer(config):
     return optimizer
 
 
-def make_strategy(config):
-    """The `tf.distribute.Strategy` of `--distribute`, and whether this process writes the files."""
+def make_strategy(config, on_event=print):
+    """The `tf.distribute.Strategy` of `--distribute`, and whether this process writes the files.
+
+    Raises:
+        UserError: TF_CONFIG is missing or wrong, or the batch cannot be shared out.
+    """
     if config.distribute == "none":
         return tf.distribute.get_strategy(), True
     if config.distribute == "mirrored":
@@ -313,8 +392,16 @@ def make_strategy(config):
                 "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
                 "all workers and the index of this one (see docs/training.md)"
             )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        chief = strategy.cluster_resolver.task_id == 0
+        on_event("waiting for the other workers")
+        try:
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(
+                f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
+                "docs/training.md"
+            ) from error
+        chief = _is_chief(strategy.cluster_resolver)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
         raise UserError(
@@ -324,14 +411,30 @@ def make_strategy(config):
     return strategy, chief
 
 
+def _is_chief(resolver):
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and not resolver.task_id)
+
+
 def _claim(state, strategy, chief):
     """Lets the chief clear the folder before any other worker reads the state in it."""
     if chief:
         state.claim()
-    if strategy.num_replicas_in_sync > 1:
-        ones = strategy.run(tf.function(lambda: tf.constant(1.0)))
-        strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)  # Returns once all are here.
-    return state if chief else state.reopen()
+    _meet(strategy)
+    state = state if chief else state.reopen()
+    if len(set(_meet(strategy, state.step))) > 1:
+        raise UserError(
+            "the workers find different states: give them all the same --output on a shared disk"
+        )
+    return state
+
+
+def _meet(strategy, number=0):
+    """Waits for all workers, and returns the `number`s that they come with."""
+    if strategy.num_replicas_in_sync == 1:
+        return [number]
+    numbers = strategy.run(tf.function(lambda: tf.constant([number])))
+    return strategy.gather(numbers, axis=0).numpy().tolist()
 
 
 def _batches(config, photos, strategy, start_step):
@@ -380,15 +483,30 @@ def open_tensorboard(target):
 
 
 def _finish(target, config, network, photos, style, state, on_event):
-    """Writes what a finished style consists of; the card comes last, as the sign that it is whole."""
-    target.write_weights(network)
-    network = target.read_network(config.width)
-    export_saved_model(network, target.saved_model_path)
-    draw_curves(target.history_path, target.curves_path)
+    """Writes what a finished style consists of; the card, which vouches for it, comes last."""
+    with _writing(target):
+        target.write_weights(network)
+        network = target.read_network(config.width)
+        export_saved_model(network, target.saved_model_path)
+        draw_curves(target.history_path, target.curves_path)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
     loss = build_loss(config, style)
-    target.write_card(make_card(config, network, loss, photos, style, state, target))
+    card = make_card(config, network, loss, photos, style, state, target)
+    with _writing(target):
+        target.write_card(card)
+
+
+@contextlib.contextmanager
+def _writing(target):
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:  # The latter from TensorFlow's own writer.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"{target.folder}: the trained style cannot be written ({reason}); make room and run "
+            "the same command again, no training is lost"
+        ) from error
 
 
 def _wrap_up(target, config):

@@ -1,0 +1,168 @@
+"""Tests of runs that are stopped, by a kill at any moment or by a signal, and gone on with."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run
+from PIL import Image
+from tiny import command_of, litter, read_losses, read_state, read_weights, tiny_options
+
+STEPS = 48
+
+
+@pytest.fixture(scope="module")
+def options(photos, style, vgg_file, tmp_path_factory):
+    output = tmp_path_factory.mktemp("resume")
+    return tiny_options(
+        photos, style, vgg_file, output, steps=STEPS, save_every=5, preview_every=12, holdout=1
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(options):
+    """The folder of a run that was never stopped."""
+    options = {**options, "name": "whole"}
+    done = run(*command_of(options))
+    assert done.returncode == 0, done.stderr
+    return folder_of(options)
+
+
+def folder_of(options):
+    return Path(options["output"]) / options["name"]
+
+
+def start(options, stderr=subprocess.DEVNULL):
+    return subprocess.Popen(
+        [sys.executable, *command_of(options)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        text=True,
+    )
+
+
+def wait_for(moment, folder, process, seconds=120):
+    """Returns when `moment(folder)` is true; fails if the process ends before."""
+    end = time.monotonic() + seconds
+    while not moment(folder):
+        assert process.poll() is None, f"the run ended before the moment '{moment.__name__}'"
+        assert time.monotonic() < end, f"the moment '{moment.__name__}' did not come"
+        time.sleep(0.001)
+
+
+def rows(folder):
+    path = folder / "history.csv"
+    return path.read_text().count("\n") - 1 if path.exists() else 0
+
+
+def setting_up(folder):
+    return (folder / "training").exists()
+
+
+def stepping(folder):
+    return rows(folder) >= 3
+
+
+def stepped(folder):
+    return rows(folder) >= 1
+
+
+def compiling(folder):
+    """The first step is under way, which takes seconds."""
+    drawn = folder / "previews" / "photos.jpg"
+    return drawn.exists() and time.time() - drawn.stat().st_mtime > 0.5
+
+
+def saving(folder):
+    """A state is being written, and it is not the first."""
+    path = folder / "training"
+    caught = rows(folder) >= 8 and any(p.name.startswith(".fst-") for p in path.iterdir())
+    return caught or rows(folder) >= 20
+
+
+def previewing(folder):
+    path = folder / "previews"
+    return (path / "step_000024.jpg").exists() or (
+        rows(folder) >= 20 and any(p.name.startswith(".fst-") for p in path.iterdir())
+    )
+
+
+def exporting(folder):
+    return (folder / "network.weights.h5").exists()
+
+
+def check_whole_files(folder):
+    """What stands under a final name is whole, at whatever moment the run was killed."""
+    if (folder / "training" / "state.npz").exists():
+        assert read_state(folder)
+    for path in folder.glob("previews/step_*.jpg"):
+        with Image.open(path) as picture:
+            picture.load()
+    if (folder / "network.weights.h5").exists():
+        assert read_weights(folder / "network.weights.h5")
+
+
+def check_same(folder, whole):
+    """The run in `folder` came to the same end as the one that was never stopped."""
+    losses, expected = read_losses(folder), read_losses(whole)
+    assert list(losses[:, 0]) == list(range(1, STEPS + 1))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    weights = read_weights(folder / "network.weights.h5")
+    for name, array in read_weights(whole / "network.weights.h5").items():
+        np.testing.assert_allclose(weights[name], array, rtol=2e-3, atol=1e-4)
+    names = {path.relative_to(whole) for path in whole.rglob("*")}
+    assert {path.relative_to(folder) for path in folder.rglob("*")} == names
+    assert not litter(folder)
+
+
+def test_killed_five_times(options, whole):
+    options = {**options, "name": "killed"}
+    folder = folder_of(options)
+    for moment in (setting_up, stepping, saving, previewing, exporting):
+        process = start(options)
+        try:
+            wait_for(moment, folder, process)
+            time.sleep(random.uniform(0, 0.1))
+            assert process.poll() is None, f"the run ended at '{moment.__name__}'"
+        finally:
+            process.kill()
+            process.wait()
+        check_whole_files(folder)
+        assert not (folder / "style.json").exists()
+    done = run(*command_of(options))
+    assert done.returncode == 0, done.stderr
+    check_same(folder, whole)
+
+
+def test_signals_save_at_once(options, whole):
+    # Only the signals save here: what is gone on with is what they have saved.
+    options = {**options, "name": "signalled", "save_every": 1000, "preview_every": 1000}
+    folder = folder_of(options)
+    done_before = 0
+    for number, moment in ((signal.SIGINT, stepped), (signal.SIGTERM, compiling)):
+        (folder / "previews" / "photos.jpg").unlink(missing_ok=True)
+        process = start(options, stderr=subprocess.PIPE)
+        try:
+            wait_for(moment, folder, process)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == 130, errors
+        assert errors.splitlines()[-1] == "stopped"
+        assert "Traceback" not in errors
+        saved = int(read_state(folder)["optimizer0"])
+        assert list(read_losses(folder)[:, 0]) == list(range(1, saved + 1))
+        assert done_before < saved < STEPS
+        done_before = saved
+        assert not litter(folder)
+    done = run(*command_of({**options, "preview_every": 12}))
+    assert done.returncode == 0, done.stderr
+    assert f"going on after step {done_before} of {STEPS}" in done.stderr
+    np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)

@@ -1,0 +1,257 @@
+"""Tests of `train.py` with bad input: one line on stderr, exit code 2, and no traceback."""
+
+import http.server
+import json
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from conftest import run
+from PIL import Image
+from tiny import command_of, tiny_options
+
+from fst import cli, images
+from fst.config import TrainingConfig
+from fst.errors import UserError
+
+
+@pytest.fixture
+def options(photos, style, vgg_file, tmp_path):
+    return tiny_options(photos, style, vgg_file, tmp_path / "out")
+
+
+def refused(options, **settings):
+    """Runs the command, which must refuse; returns its one line."""
+    environment = {**os.environ, **settings}
+    done = run(*command_of(options), timeout=120, env=environment)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def complaint(options):
+    """Like `refused`, but in this process: TensorFlow takes seconds to start."""
+    from fst.training import train
+
+    with pytest.raises(UserError) as error:
+        train(cli.parse(TrainingConfig, "train.py", args=command_of(options)[1:]))
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def parsed(*words):
+    """What the command line itself is refused for."""
+    with pytest.raises(UserError) as error:
+        cli.parse(TrainingConfig, "train.py", args=["style.png", *words])
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("words", "named"),
+        [
+            (["--steps", "0"], "--steps"),
+            (["--steps", "x"], "--steps"),
+            (["--steps"], "--steps"),
+            (["--style-weight", "nan"], "--style-weight"),
+            (["--style-weight", "-1"], "--style-weight"),
+            (["--learning-rate", "inf"], "--learning-rate"),
+            (["--precision", "nonsense"], "--precision"),
+            (["--distribute", "nonsense"], "--distribute"),
+            (["--preset", "nonsense"], "--preset"),
+            (["--style-layers", "relu9_9"], "relu9_9"),
+            (["--content-layers"], "--content-layers"),
+            (["--no-such-flag", "1"], "--no-such-flag"),
+            (["--crop-size", "64", "--photo-size", "40"], "--photo-size"),
+            (["--name", "../elsewhere"], "--name"),
+            (["--style-weight", "0", "--content-weight", "0"], "--style-weight"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_is_refused(self, words, named):
+        assert named in parsed(*words)
+
+    def test_as_a_command(self, options):
+        for changes in ({"steps": 0}, {"steps": "x"}, {"no_such_flag": 1}):
+            assert next(iter(changes)).replace("_", "-") in refused({**options, **changes})
+
+    def test_without_a_style(self):
+        done = run("train.py")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "STYLE" in done.stderr.upper()
+
+    def test_help_names_every_flag(self):
+        done = run("train.py", "--help")
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in ("--style-weight", "--save-every", "--finish"))
+
+
+class TestStyle:
+    def test_missing_as_a_command(self, options, tmp_path):
+        line = refused({**options, "style": "no_such_style.jpg"})
+        assert "no_such_style.jpg" in line
+        assert not (tmp_path / "out").exists()
+
+    def test_no_image(self, options, tmp_path):
+        (tmp_path / "text.jpg").write_text("no image")
+        assert "text.jpg" in complaint({**options, "style": str(tmp_path / "text.jpg")})
+
+    @pytest.mark.parametrize("size", [(8, 8), (400, 20)])
+    def test_too_small(self, options, tmp_path, size):
+        Image.new("RGB", size, "red").save(tmp_path / "small.png")
+        text = complaint({**options, "style": str(tmp_path / "small.png")})
+        assert f"{size[0]}x{size[1]} px" in text
+        assert "32 px" in text
+
+    def test_too_small_once_it_is_scaled(self, options, tmp_path):
+        Image.new("RGB", (400, 40), "red").save(tmp_path / "band.png")
+        assert "--style-size 64" in complaint({**options, "style": str(tmp_path / "band.png")})
+
+
+class TestStyleFromTheWeb:
+    @pytest.fixture(scope="class")
+    def site(self, style):
+        """A web server's address."""
+        picture = style.read_bytes()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if self.path == "/missing.png":
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                if self.path == "/huge.png":
+                    self.send_header("Content-Length", str(images.MAX_BYTES + 1))
+                self.end_headers()
+                body = b"<!doctype html><p>A page" if self.path == "/page.html" else picture
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        server.server_close()
+
+    @pytest.mark.parametrize(
+        ("page", "named"),
+        [("missing.png", "404"), ("huge.png", "larger than"), ("page.html", "web page")],
+    )
+    def test_bad(self, options, site, page, named):
+        text = complaint({**options, "style": f"{site}/{page}"})
+        assert named in text
+        assert page in text
+
+    def test_nobody_there(self, options):
+        assert "127.0.0.1" in complaint({**options, "style": "http://127.0.0.1:9/style.png"})
+
+    def test_good_one_gets_as_far_as_the_photos(self, options, site):
+        text = complaint({**options, "style": f"{site}/style.png", "content": "no/such/folder"})
+        assert "no/such/folder" in text
+
+
+class TestContent:
+    def test_missing_as_a_command(self, options):
+        assert "no/such/folder" in refused({**options, "content": "no/such/folder"})
+
+    def test_empty(self, options, tmp_path):
+        (tmp_path / "empty").mkdir()
+        assert "no photos" in complaint({**options, "content": str(tmp_path / "empty")})
+
+    def test_unknown_data_set(self, options):
+        text = complaint({**options, "content": "tfds:no_such_data_set"})
+        assert "no_such_data_set" in text
+
+    def test_one_photo_in_ten_broken_as_a_command(self, options, photos, tmp_path):
+        some = tmp_path / "some"
+        shutil.copytree(photos, some)
+        shutil.copy(some / "photo01.jpg", some / "photo12.jpg")
+        data = (some / "photo05.jpg").read_bytes()
+        (some / "photo05.jpg").write_bytes(data[: len(data) // 3])
+        (some / "photo09.jpg").write_text("no photo")
+        done = run(*command_of({**options, "content": str(some), "steps": 8}))
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        end = done.stderr.splitlines()[-3:]
+        assert end[0] == "skipped 2 photos that could not be read:"
+        assert {line.split(":")[0].strip() for line in end[1:]} == {"photo05.jpg", "photo09.jpg"}
+        assert "out/tiny" in done.stdout
+        card = json.loads((tmp_path / "out" / "tiny" / "style.json").read_text())
+        assert card["skipped_photos"]["count"] == 2
+        assert set(card["skipped_photos"]["named"]) == {"photo05.jpg", "photo09.jpg"}
+
+
+class TestVgg:
+    def test_missing_file(self, options):
+        text = complaint({**options, "vgg_weights": "no_such_file.h5"})
+        assert "no_such_file.h5" in text
+        assert "--vgg-weights" in text
+
+    def test_wrong_files(self, options, tmp_path):
+        import h5py
+
+        (tmp_path / "text.h5").write_text("no weights")
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file["numbers"] = np.zeros(3)
+        for name in ("text.h5", "other.h5"):
+            text = complaint({**options, "vgg_weights": str(tmp_path / name)})
+            assert name in text
+            assert "--vgg-weights" in text
+
+    def test_download_fails_as_a_command(self, options, tmp_path):
+        # A proxy that is not there, so that it fails even where there is a network.
+        options = {**options, "vgg_weights": "imagenet"}
+        cache = tmp_path / "keras"
+        nowhere = "http://127.0.0.1:9"
+        line = refused(
+            options,
+            KERAS_HOME=str(cache),
+            FST_VGG19_WEIGHTS="",
+            https_proxy=nowhere,
+            HTTPS_PROXY=nowhere,
+        )
+        assert "https://storage.googleapis.com" in line
+        assert str(cache) in line
+        assert "--vgg-weights" in line
+        assert not (tmp_path / "out").exists()
+
+
+class TestRun:
+    def test_unknown_style_to_start_from(self, options, tmp_path):
+        text = complaint({**options, "start_from": "no_such_style"})
+        assert "no_such_style" in text
+        assert not (tmp_path / "out").exists()
+
+    def test_batch_that_cannot_be_shared_out(self, options, monkeypatch):
+        import tensorflow as tf
+
+        strategy = tf.distribute.MirroredStrategy
+        monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: _WithReplicas(strategy(), 2))
+        text = complaint({**options, "distribute": "mirrored", "batch_size": 3})
+        assert "--batch-size 3" in text
+        assert "multiple of 2" in text
+
+    def test_output_that_cannot_be_written(self, options, tmp_path):
+        (tmp_path / "file").write_text("in the way")
+        text = complaint({**options, "output": str(tmp_path / "file")})
+        assert "--output" in text
+
+
+class _WithReplicas:
+    """A strategy that says it has another number of devices than it has."""
+
+    def __init__(self, strategy, replicas):
+        self._strategy, self.num_replicas_in_sync = strategy, replicas
+
+    def __getattr__(self, name):
+        return getattr(self._strategy, name)

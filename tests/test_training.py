@@ -1,0 +1,526 @@
+"""Tests of a training run within one process: what it leaves behind, and how it fails."""
+
+import dataclasses
+import errno
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tiny import contents, litter, read_losses, read_state, read_weights, tiny_options
+
+import fst
+from fst import checkpoint, training
+from fst.config import TrainingConfig
+from fst.errors import UserError
+from fst.previews import Previews
+from fst.report import Reporter
+from fst.training import Progress, check_balance, train
+
+
+@pytest.fixture
+def options(photos, style, vgg_file, tmp_path):
+    return tiny_options(photos, style, vgg_file, tmp_path)
+
+
+def run(options, on_progress=None, **changes):
+    """Trains and returns the finished style's folder and what was told of on the way."""
+    events = []
+    done = train(TrainingConfig(**{**options, **changes}), on_progress, events.append)
+    return done.folder, events
+
+
+def one_line(error):
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.fixture
+def steps_only(monkeypatch):
+    """Lets runs end after their last step: what is written then takes longer than the steps."""
+    monkeypatch.setattr(training, "_finish", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def finished(photos, style, vgg_file, tmp_path_factory):
+    """One whole run of 40 steps, and what was seen of it."""
+    output = tmp_path_factory.mktemp("finished")
+    options = tiny_options(photos, style, vgg_file, output, steps=40, holdout=1, learning_rate=0.01)
+    options.update(save_every=10, preview_every=15)
+    steps, progress = [], []
+
+    class Watched(training.TrainingStep):
+        def __init__(self, *args):
+            super().__init__(*args)
+            steps.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "TrainingStep", Watched)
+        folder, events = run(options, progress.append)
+    return SimpleNamespace(
+        folder=folder, options=options, step=steps[0], progress=progress, events=events
+    )
+
+
+class TestFinished:
+    def test_folder_holds_all_of_the_contract_and_no_more(self, finished):
+        assert sorted(path.name for path in finished.folder.iterdir()) == [
+            "history.csv",
+            "history.png",
+            "network.weights.h5",
+            "previews",
+            "saved_model",
+            "style.json",
+            "training",
+        ]
+        assert [path.name for path in (finished.folder / "training").iterdir()] == ["state.npz"]
+        assert not litter(finished.folder)
+
+    def test_card(self, finished):
+        card = json.loads((finished.folder / "style.json").read_text())
+        assert {
+            "format",
+            "name",
+            "created",
+            "config",
+            "style",
+            "photos",
+            "skipped_photos",
+            "steps",
+            "images_seen",
+            "seconds",
+            "device",
+            "parameters",
+            "training_losses",
+            "held_out_losses",
+            "versions",
+        } <= card.keys()
+        assert card["steps"] == 40
+        assert card["images_seen"] == 80
+        assert card["photos"] == 11
+        assert card["held_out_losses"]["photos"] == 1
+        assert card["versions"].keys() >= {"fst", "tensorflow", "keras"}
+        assert len(card["style"]["sha256"]) == 64
+        # It is shipped: no folder of this machine may be in it.
+        assert str(finished.options["output"]) not in json.dumps(card)
+        assert str(finished.options["content"]) not in json.dumps(card)
+
+    def test_history_has_a_row_for_every_step(self, finished):
+        lines = (finished.folder / "history.csv").read_text().splitlines()
+        assert lines[0] == "step,total,content,style,tv,images/s"
+        assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 41))
+
+    def test_total_is_the_weighted_sum(self, finished):
+        config = TrainingConfig(**finished.options)
+        _, total, content, style, tv = read_losses(finished.folder).T
+        weights = config.content_weight, config.style_weight, config.tv_weight
+        expected = weights[0] * content + weights[1] * style + weights[2] * tv
+        np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+    def test_loss_falls(self, finished):
+        total = read_losses(finished.folder)[:, 1]
+        assert total[-5:].mean() < 0.8 * total[:5].mean()
+
+    def test_previews(self, finished):
+        found = sorted((finished.folder / "previews").iterdir())
+        names = ["photos.jpg", *(f"step_{step:06d}.jpg" for step in (15, 30, 40))]
+        assert [path.name for path in found] == names
+        assert len({Image.open(path).size for path in found}) == 1
+
+    def test_curves_are_a_picture(self, finished):
+        with Image.open(finished.folder / "history.png") as picture:
+            picture.verify()
+
+    def test_export_and_weights_make_the_same_picture(self, finished):
+        photo = np.random.default_rng(1).integers(0, 256, (37, 50, 3), dtype=np.uint8)
+        model = tf.saved_model.load(str(finished.folder / "saved_model"))
+        exported = model.signatures["serving_default"](image=photo[None])["stylized"][0].numpy()
+        loaded = fst.load(str(finished.folder))(photo)
+        assert exported.shape == photo.shape
+        assert np.abs(exported.astype(int) - loaded.astype(int)).max() <= 1
+
+    def test_weights_are_those_of_the_last_step(self, finished):
+        network = checkpoint.Checkpoint(finished.folder).read_network()
+        for stored, trained in zip(
+            network.get_weights(), finished.step.network.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(stored, trained, rtol=1e-3, atol=1e-6)
+
+    def test_step_was_traced_once(self, finished):
+        assert finished.step._function.experimental_get_tracing_count() == 1
+
+    def test_progress_records_lead_from_the_first_step_to_the_last(self, finished):
+        steps = [record.step for record in finished.progress]
+        assert steps[0] == 1
+        assert steps[-1] == 40
+        assert steps == sorted(set(steps))
+        assert all(record.steps == 40 for record in finished.progress)
+        assert finished.progress[-1].eta_seconds == 0
+        assert finished.progress[0].losses.keys() == {"total", "content", "style", "tv"}
+
+    def test_again_changes_no_file(self, finished):
+        before = contents(finished.folder)
+        _, events = run(finished.options)
+        assert "already trained" in events[0]
+        assert contents(finished.folder) == before
+
+    def test_options_that_do_not_shape_the_result_may_change(self, finished):
+        _, events = run(finished.options, save_every=3, preview_every=4)
+        assert "already trained" in events[0]
+
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ({"steps": 41}, "--steps 40 → 41"),
+            ({"style_weight": 7.0}, "--style-weight"),
+            ({"style_layers": ("relu1_1",)}, "--style-layers relu1_1,relu2_1 → relu1_1"),
+        ],
+    )
+    def test_other_options_are_refused(self, finished, changes, named):
+        with pytest.raises(UserError) as error:
+            run(finished.options, **changes)
+        assert named in one_line(error)
+        assert "--overwrite" in one_line(error)
+
+    def test_another_style_image_is_refused(self, finished, photos):
+        with pytest.raises(UserError, match="another style image"):
+            run(finished.options, style=str(photos / "photo03.jpg"))
+
+    def test_finish_removes_the_state(self, finished, tmp_path):
+        shutil.copytree(finished.folder, tmp_path / "tiny")
+        folder, _ = run(finished.options, output=str(tmp_path), finish=True)
+        assert not (folder / "training").exists()
+        assert (folder / "style.json").exists()
+        _, events = run(finished.options, output=str(tmp_path))
+        assert "already trained" in events[0]
+
+
+class TestOverwrite:
+    @pytest.mark.usefixtures("steps_only")
+    def test_trains_the_same_anew(self, finished, tmp_path):
+        shutil.copytree(finished.folder, tmp_path / "tiny")
+        before = (tmp_path / "tiny" / "history.csv").stat().st_mtime_ns
+        folder, events = run(finished.options, output=str(tmp_path), overwrite=True)
+        assert not events
+        assert (folder / "history.csv").stat().st_mtime_ns > before
+        expected = read_losses(finished.folder)
+        np.testing.assert_allclose(read_losses(folder), expected, rtol=1e-3)
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "history.csv",
+            "previews",
+            "training",
+        ]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"content": "no/such/folder"},
+            {"preview": ("no_such_photo.jpg",)},
+            {"vgg_weights": "no_such_file.h5"},
+            {"start_from": "no_such_style"},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_keeps_the_old_style_where_the_new_run_cannot_start(self, finished, tmp_path, changes):
+        shutil.copytree(finished.folder, tmp_path / "tiny")
+        before = contents(tmp_path)
+        with pytest.raises(UserError):
+            run(finished.options, output=str(tmp_path), overwrite=True, **changes)
+        assert contents(tmp_path) == before
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_never_clears_a_folder_that_is_not_a_style(self, options, tmp_path, overwrite):
+        (tmp_path / "tiny" / "previews").mkdir(parents=True)
+        mine = tmp_path / "tiny" / "previews" / "mine.txt"
+        mine.write_text("not to be lost")
+        with pytest.raises(UserError) as error:
+            run(options, overwrite=overwrite)
+        assert "--name" in one_line(error)
+        assert mine.read_text() == "not to be lost"
+
+
+@pytest.mark.usefixtures("steps_only")
+class TestInterrupt:
+    def test_amid_a_step_saves_after_it(self, options, tmp_path, monkeypatch):
+        whole, _ = run(options, output=str(tmp_path / "whole"))
+        real = training.TrainingStep.__call__
+
+        def call(step, photos):
+            losses = real(step, photos)
+            if int(step.optimizer.iterations.numpy()) == 3:
+                # Here the weights are those of step 3, and the loop has counted two.
+                signal.raise_signal(signal.SIGINT)
+            return losses
+
+        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        with pytest.raises(KeyboardInterrupt):
+            run(options)
+        monkeypatch.setattr(training.TrainingStep, "__call__", real)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        folder, events = run(options)
+        assert "going on after step 3 of 6" in events[0]
+        np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)
+        expected = read_state(whole)
+        for name, array in read_state(folder).items():
+            np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-6)
+
+    def test_second_one_does_not_wait_and_saves_nothing_half_done(self, options, monkeypatch):
+        def call(step, photos):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("unreachable")
+
+        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        with pytest.raises(KeyboardInterrupt):
+            run(options)
+        assert not os.listdir(f"{options['output']}/tiny/training")
+
+
+class TestNotFinite:
+    def test_keeps_the_last_good_state(self, options, tmp_path, monkeypatch):
+        real = training.TrainingStep.__call__
+
+        def call(step, photos):
+            if int(step.optimizer.iterations.numpy()) == 4:
+                first = step.network.trainable_variables[0]
+                first.assign(np.full(first.shape, np.nan, np.float32))
+            return real(step, photos)
+
+        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        with pytest.raises(UserError) as error:
+            run(options, save_every=2, preview_every=1)
+        text = one_line(error)
+        assert "not finite at step 5" in text
+        assert "--learning-rate" in text
+        assert "--style-weight" in text
+        assert "after step 4" in text
+        state = read_state(tmp_path / "tiny")
+        assert all(np.isfinite(array).all() for array in state.values())
+        assert list(read_losses(tmp_path / "tiny")[:, 0]) == [1, 2, 3, 4]
+
+    def test_weights_ruined_by_the_last_update_are_not_saved(self, options, tmp_path, monkeypatch):
+        real = training.TrainingStep.__call__
+
+        def call(step, photos):
+            losses = real(step, photos)
+            if int(step.optimizer.iterations.numpy()) == 4:
+                moment = step.optimizer.variables[-1]
+                moment.assign(np.full(moment.shape, np.inf, np.float32))
+            return losses
+
+        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        with pytest.raises(UserError, match="after step 2 is kept"):
+            run(options, save_every=2)
+        assert all(np.isfinite(array).all() for array in read_state(tmp_path / "tiny").values())
+
+    def test_weight_that_drowns_the_other_term(self, options):
+        with pytest.raises(UserError, match="lower --style-weight") as error:
+            run(options, style_weight=1e12)
+        one_line(error)
+
+    def test_balance_lets_a_weight_of_zero_pass(self, options):
+        for weights in ({"style_weight": 0.0}, {"content_weight": 0.0}):
+            check_balance(TrainingConfig(**{**options, **weights}), (1.0, 1.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(options, precision):
+    folder, _ = run(options, precision=precision)
+    losses = read_losses(folder)
+    assert losses.shape == (6, 5)
+    assert np.isfinite(losses).all()
+    weights = read_weights(folder / "network.weights.h5")
+    assert all(np.isfinite(array).all() for array in weights.values())
+
+
+class TestStartFrom:
+    def test_takes_over_the_weights(self, finished, options, tmp_path):
+        shutil.copytree(finished.folder, tmp_path / "before")
+        folder, _ = run(options, start_from="before", steps=1)
+        # One step of warm-up-free Adam moves each weight by at most the learning rate.
+        before = checkpoint.Checkpoint(tmp_path / "before").read_network().get_weights()
+        after = checkpoint.Checkpoint(folder).read_network().get_weights()
+        for old, new in zip(before, after, strict=True):
+            np.testing.assert_allclose(new, old, atol=3e-3, rtol=2e-3)
+
+    def test_other_width_is_refused(self, finished, options):
+        with pytest.raises(UserError) as error:
+            run(options, start_from=str(finished.folder), width=6)
+        assert "--width 4" in one_line(error)
+
+
+class TestPhotos:
+    def test_all_broken(self, options, tmp_path):
+        folder = tmp_path / "broken"
+        folder.mkdir()
+        for index in range(3):
+            (folder / f"{index}.jpg").write_text("no photo")
+        with pytest.raises(UserError) as error:
+            run(options, content=str(folder))
+        assert "--content" in one_line(error)
+
+    def test_all_broken_but_those_of_the_preview(self, options, photos, tmp_path):
+        folder = tmp_path / "broken"
+        folder.mkdir()
+        (folder / "0.jpg").write_text("no photo")
+        with pytest.raises(UserError) as error:
+            run(options, content=str(folder), preview=(str(photos / "photo00.jpg"),))
+        assert "--content" in one_line(error)
+
+    def test_preview_of_a_strip_stays_small(self, options, tmp_path):
+        Image.new("RGB", (600, 3), "red").save(tmp_path / "strip.png")
+        config = TrainingConfig(**{**options, "preview": (str(tmp_path / "strip.png"),)})
+        Previews(tmp_path / "previews", None, config).draw_originals()
+        with Image.open(tmp_path / "previews" / "photos.jpg") as picture:
+            assert picture.width <= 5 * picture.height
+
+
+class TestDiskFull:
+    @pytest.mark.usefixtures("steps_only")
+    def test_while_saving(self, options, tmp_path, monkeypatch):
+        real = np.savez
+
+        def savez(path, **arrays):
+            if json.loads(arrays["about"])["step"] == 4:
+                real(path, about="half")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(path, **arrays)
+
+        monkeypatch.setattr(np, "savez", savez)
+        with pytest.raises(UserError) as error:
+            run(options, save_every=2)
+        assert "No space left" in one_line(error)
+        assert "after step 2" in one_line(error)
+        assert not litter(tmp_path)
+        assert int(read_state(tmp_path / "tiny")["optimizer0"]) == 2
+
+    @pytest.fixture
+    def small_disk(self, tmp_path):
+        """A folder on a file system of 4 MB."""
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command here")
+        if done.returncode:
+            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+        yield folder
+        subprocess.run(["umount", str(folder)], check=True)
+
+    def test_on_a_disk_that_is_full(self, options, small_disk, monkeypatch):
+        """Fills a real disk wherever a run writes; each time the same command goes on later."""
+        options = {**options, "output": str(small_disk), "save_every": 2}
+        folder, ballast = small_disk / "tiny", small_disk / "ballast"
+        drawn, finish = Previews.draw, training._finish
+
+        def leave(size):
+            free = shutil.disk_usage(small_disk).free
+            ballast.write_bytes(bytes(max(0, free - size)))
+
+        def refused():
+            with pytest.raises(UserError) as error:
+                run(options)
+            ballast.unlink()
+            assert "No space left" in one_line(error) or "make room" in one_line(error)
+            assert not litter(small_disk)
+            assert not (folder / "style.json").exists()
+            return one_line(error)
+
+        leave(10_000)
+        assert "photos.jpg" in refused()
+
+        leave(300_000)
+        assert "state.npz" in refused()
+
+        def draw_and_fill(*args):
+            drawn(*args)
+            leave(0)
+
+        monkeypatch.setattr(Previews, "draw", draw_and_fill)  # Before the last save.
+        assert "after step 4" in refused()
+        monkeypatch.setattr(Previews, "draw", drawn)
+
+        for size in (200_000, 700_000):  # Too little for the weights, and for the export.
+
+            def fill_and_finish(*args, size=size):
+                leave(size)
+                finish(*args)
+
+            monkeypatch.setattr(training, "_finish", fill_and_finish)
+            assert "no training is lost" in refused()
+            assert (folder / "network.weights.h5").exists() == (size == 700_000)
+            assert not (folder / "saved_model").exists()
+        monkeypatch.setattr(training, "_finish", finish)
+
+        run(options)
+        assert (folder / "style.json").exists()
+        assert list(read_losses(folder)[:, 0]) == [1, 2, 3, 4, 5, 6]
+
+
+class TestReporter:
+    record = Progress(
+        step=10,
+        steps=20,
+        losses={"total": 3.0, "content": 1.0, "style": 0.3, "tv": 0.01},
+        images_per_second=2.5,
+        eta_seconds=75.0,
+    )
+
+    def test_plain_lines_in_a_file(self):
+        stream = io.StringIO()
+        with Reporter(stream) as reporter:
+            reporter.event("going on after step 9")
+            for step in (10, 11, 12, 20):
+                reporter.progress(dataclasses.replace(self.record, step=step))
+        # The first and the last; those between come too soon after one another.
+        lines = stream.getvalue().splitlines()
+        assert lines[0] == "going on after step 9"
+        assert [line.split()[1] for line in lines[1:]] == ["10/20", "20/20"]
+        assert "total 3" in lines[1]
+        assert "2.5 images/s" in lines[1]
+        assert "eta 01:15" in lines[1]
+        assert "\r" not in stream.getvalue()
+
+    def test_bar_on_a_terminal(self):
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+
+        stream = Terminal()
+        with Reporter(stream) as reporter:
+            reporter.progress(self.record)
+            reporter.event("something happened")
+            reporter.progress(dataclasses.replace(self.record, step=20))
+        text = stream.getvalue()
+        assert "\r" in text
+        assert "50%" in text
+        assert "100%" in text
+        assert "step 10/20" in text
+        assert "something happened\n" in text
+        assert text.endswith("\n")
+
+
+def test_learning_rate_warms_up_and_decays(options):
+    config = TrainingConfig(**{**options, "steps": 1000, "learning_rate": 1e-3})
+    rates = training.build_optimizer(config)._learning_rate
+    assert math.isclose(float(rates(100)), 1e-3, rel_tol=1e-3)
+    assert float(rates(0)) < 1e-4
+    assert float(rates(1000)) < 2e-5
+
+
+def test_float16_scales_its_loss(options):
+    config = TrainingConfig(**{**options, "precision": "mixed_float16"})
+    optimizer = training.build_optimizer(config)
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

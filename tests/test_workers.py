@@ -1,0 +1,232 @@
+"""Tests of training on several devices and several workers, here all on one CPU."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from tiny import litter, read_losses, tiny_options
+
+from fst.config import TrainingConfig
+from fst.data import open_photos
+from fst.errors import UserError
+from fst.training import train
+
+STEPS = 8
+
+# Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
+SCRIPT = """
+import json, os, signal, sys
+import numpy as np
+import tensorflow as tf
+from fst import training
+from fst.config import TrainingConfig
+from fst.errors import run
+
+options, devices, weights_path, stop_at = json.loads(sys.argv[1])
+if devices > 1:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * devices
+    )
+
+class Kept(training.TrainingStep):
+    def __init__(self, *args):
+        super().__init__(*args)
+        Kept.step = self
+
+    def __call__(self, photos):
+        if int(self.optimizer.iterations.numpy()) == stop_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(photos)
+
+training.TrainingStep = Kept
+
+def main():
+    for name, value in options.items():
+        options[name] = tuple(value) if isinstance(value, list) else value
+    training.train(TrainingConfig(**options))
+    kept = {}
+    for variable in Kept.step.network.weights:
+        local = Kept.step.strategy.experimental_local_results(variable.value)
+        for replica, value in enumerate(local):
+            kept[f"{replica}:{variable.path}"] = np.asarray(value)
+    np.savez(weights_path, **kept)
+
+run(main)
+"""
+
+
+@pytest.fixture(scope="module")
+def options(photos, style, vgg_file, tmp_path_factory):
+    output = tmp_path_factory.mktemp("workers")
+    return tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
+
+
+def start(options, weights_path, devices=1, stop_at=-1, cluster=None):
+    """Starts a process that trains; `cluster` is a list of addresses and the index of its own."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
+    if cluster:
+        addresses, index = cluster
+        environment["TF_CONFIG"] = json.dumps(
+            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        )
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, json.dumps([options, devices, str(weights_path), stop_at])],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(processes):
+    """Waits for all; returns their exit codes and what each said."""
+    try:
+        errors = [process.communicate(timeout=150)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], errors
+
+
+def two_workers(options, folder, stop_at=(-1, -1)):
+    addresses = free_addresses(2)
+    options = {**options, "distribute": "multiworker"}
+    return finish(
+        [
+            start(
+                options, folder / f"{index}.npz", stop_at=stop_at[index], cluster=(addresses, index)
+            )
+            for index in range(2)
+        ]
+    )
+
+
+def free_addresses(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
+
+
+def load(path):
+    """The weights that a process kept: for each of its devices a dictionary by name."""
+    devices = {}
+    with np.load(path) as file:
+        for key in file.files:
+            device, _, name = key.partition(":")
+            devices.setdefault(device, {})[name] = file[key]
+    return [devices[device] for device in sorted(devices)]
+
+
+def assert_equal(weights, expected):
+    assert weights.keys() == expected.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def assert_learnt_the_same(weights, expected):
+    """Within 1e-3, but for biases that instance normalisation takes out again.
+
+    Their gradient is zero but for rounding, and Adam makes whole steps of its sign.
+    """
+    assert weights.keys() == expected.keys()
+    for name, array in weights.items():
+        if name.endswith("conv/bias") and not name.startswith("rgb"):
+            continue
+        np.testing.assert_allclose(array, expected[name], rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(options, tmp_path_factory):
+    """Weights and losses of one process with one device at the same global batch."""
+    path = tmp_path_factory.mktemp("alone") / "weights.npz"
+    options = {**options, "name": "alone"}
+    codes, errors = finish([start(options, path)])
+    assert codes == [0], errors
+    (weights,) = load(path)
+    return weights, read_losses(folder_of(options))
+
+
+def folder_of(options):
+    return Path(options["output"]) / options["name"]
+
+
+def test_workers_share_out_exactly_the_batches_of_one_process(options):
+    config = TrainingConfig(**options)
+    photos = open_photos(config.content, seed=config.seed)
+
+    def batches(**share):
+        return [batch.numpy() for batch in photos.batches(config, start_step=3, **share)]
+
+    whole = batches()
+    first, second = batches(worker=0, workers=2), batches(worker=1, workers=2)
+    assert len(whole) == len(first) == len(second) == STEPS - 3
+    for batch, one, other in zip(whole, first, second, strict=True):
+        np.testing.assert_array_equal(batch, np.concatenate([one, other]))
+    # With two devices each, a worker hands its share out in pieces, one after the other.
+    pieces = batches(worker=1, workers=2, replicas=2)
+    assert len(pieces) == 2 * len(second)
+    for share, one, other in zip(second, pieces[::2], pieces[1::2], strict=True):
+        np.testing.assert_array_equal(share, np.concatenate([one, other]))
+
+
+def test_two_devices_learn_what_one_learns(options, alone, tmp_path):
+    options = {**options, "name": "mirrored", "distribute": "mirrored"}
+    codes, errors = finish([start(options, tmp_path / "weights.npz", devices=2)])
+    assert codes == [0], errors
+    first, second = load(tmp_path / "weights.npz")
+    weights, losses = alone
+    assert_equal(first, second)
+    assert_learnt_the_same(first, weights)
+    np.testing.assert_allclose(read_losses(folder_of(options)), losses, rtol=1e-3)
+
+
+def test_two_workers_learn_what_one_learns_though_one_is_killed(options, alone, tmp_path):
+    """The other one ends in a line, and the same commands go on where the state was saved."""
+    options = {**options, "name": "workers"}
+    codes, errors = two_workers(options, tmp_path, stop_at=(-1, 5))
+    assert codes == [2, -signal.SIGKILL]
+    last = errors[0].splitlines()[-1]
+    assert last.startswith("error: another worker has stopped")
+    assert "Traceback" not in errors[0]
+
+    codes, errors = two_workers(options, tmp_path)
+    assert codes == [0, 0], errors
+    (first,), (second,) = load(tmp_path / "0.npz"), load(tmp_path / "1.npz")
+    weights, losses = alone
+    assert_equal(first, second)
+    assert_learnt_the_same(first, weights)
+    np.testing.assert_allclose(read_losses(folder_of(options)), losses, rtol=1e-3)
+    assert (folder_of(options) / "style.json").exists()
+    assert not litter(folder_of(options))
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        (None, "TF_CONFIG is not set"),
+        ("{not json", "TF_CONFIG cannot be used"),
+        ('{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {}}', "TF_CONFIG cannot be used"),
+    ],
+)
+def test_wrong_tf_config_is_one_line(options, monkeypatch, setting, named):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if setting:
+        monkeypatch.setenv("TF_CONFIG", setting)
+    config = TrainingConfig(**{**options, "name": "wrong", "distribute": "multiworker"})
+    with pytest.raises(UserError, match=named) as error:
+        train(config)
+    assert "\n" not in str(error.value)
+    assert not (Path(config.output) / "wrong").exists()

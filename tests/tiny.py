@@ -1,0 +1,76 @@
+"""A training run so small that a step takes milliseconds; what the tests of training share."""
+
+import numpy as np
+
+from fst.config import flag_of
+from fst.history import read_history
+
+
+def tiny_options(photos, style, vgg_file, output, **changes):
+    """The options of a tiny run, by their names in `fst.config.TrainingConfig`."""
+    return {
+        "style": str(style),
+        "content": str(photos),
+        "output": str(output),
+        "name": "tiny",
+        "steps": 6,
+        "batch_size": 2,
+        "crop_size": 32,
+        "photo_size": 40,
+        "style_size": 64,
+        "width": 4,
+        "content_layers": ("relu2_2",),
+        "style_layers": ("relu1_1", "relu2_1"),
+        "holdout": 0,
+        "vgg_weights": str(vgg_file),
+        **changes,
+    }
+
+
+def command_of(options):
+    """The command line that gives `options`, without `python`."""
+    words = ["train.py", options["style"]]
+    for name, value in options.items():
+        if name == "style" or value is False:
+            continue
+        words.append(flag_of(name))
+        if value is not True:
+            words += map(str, value if isinstance(value, tuple) else [value])
+    return words
+
+
+def read_losses(folder):
+    """Step, total, content, style and tv of every step, `[steps, 5]`."""
+    return read_history(folder / "history.csv")[:, :5]
+
+
+def read_state(folder):
+    """The arrays of the state on disk, without the note about them."""
+    with np.load(folder / "training" / "state.npz") as file:
+        return {name: file[name] for name in file.files if name != "about"}
+
+
+def read_weights(path):
+    """The weights in a Keras weights file, by their names in it."""
+    import h5py
+
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None
+        )
+    return found
+
+
+def litter(folder):
+    """What is left of files that were being written."""
+    return sorted(folder.rglob(".fst-*"))
+
+
+def contents(folder):
+    """Every file below `folder` with its bytes and the time it was written."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
