@@ -15,7 +15,7 @@ from pathlib import Path
 
 import h5py
 
-from fst import images
+from fst import files
 from fst.errors import UserError
 
 ROOT = "checkpoints"
@@ -70,7 +70,7 @@ class Checkpoint:
 
     def write_card(self, card):
         """Writes the card; the one that was there stays until the new one is whole."""
-        with images.atomic_path(self.card_path) as path:
+        with files.atomic_path(self.card_path) as path:
             path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     def write_weights(self, network):
@@ -79,7 +79,7 @@ class Checkpoint:
         Half precision halves the file, and its 11 significant bits move the output by less than one
         grey level. Keras turns the numbers back into float32 when it loads them.
         """
-        with images.atomic_path(self.weights_path) as path:
+        with files.atomic_path(self.weights_path) as path:
             # HDF5 crashes on a full disk, and Python with it: see first that there is room.
             path.write_bytes(bytes(4 * network.count_params() + 2**19))
             network.save_weights(path)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fst import images
+from fst import files, images
 from fst.errors import UserError
 
 TFDS_PREFIX = "tfds:"
@@ -168,7 +168,7 @@ class FolderPhotos(_Photos):
         return path.relative_to(self.folder).as_posix()
 
     def _photo(self, path):
-        return Photo(self._name(path), functools.partial(images.read_bytes, path))
+        return Photo(self._name(path), functools.partial(files.read_bytes, path))
 
     def _elements(self, start):
         return tf.data.Dataset.range(start, np.iinfo(np.int64).max)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fst import images
+from fst import files
 from fst.network import MIN_SIZE
 
 
@@ -54,5 +54,5 @@ def export_saved_model(network, folder):
         folder: the folder to write; one that is there is replaced once the new one is whole.
     """
     module = _Servable(network)
-    with images.atomic_path(folder) as path:
+    with files.atomic_path(folder) as path:
         tf.saved_model.save(module, path, signatures=module.endpoints)

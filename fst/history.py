@@ -5,7 +5,7 @@ import csv
 
 import numpy as np
 
-from fst import images
+from fst import files
 from fst.errors import UserError
 
 COLUMNS = ("step", "total", "content", "style", "tv", "images/s")
@@ -25,7 +25,7 @@ class History:
     def __init__(self, path, keep=0):
         self._path = path
         rows = [row for row in read_rows(path) if int(row[0]) <= keep]
-        with _writing(path), images.atomic_path(path) as temporary:
+        with _writing(path), files.atomic_path(path) as temporary:
             _write(temporary, "w", [COLUMNS, *rows])
 
     def append(self, first_step, losses, images_per_second):
@@ -85,7 +85,7 @@ def draw_curves(path, picture, smooth=0.02):
         axis.set(title=name, xlabel="step", yscale="log")
         axis.set_ylim(mean.min() * 0.7, np.percentile(values, 98))
         axis.grid(alpha=0.3)
-    with images.atomic_path(picture) as temporary:
+    with files.atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110)
     pyplot.close(figure)
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import checkpoint, images
+from fst import checkpoint, files, images
 from fst.errors import UserError
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
@@ -92,7 +92,7 @@ def plan(config):
 def _is_file(config):
     output = config.output
     one = len(config.input) == 1 and (
-        images.is_url(config.input[0]) or not Path(config.input[0]).is_dir()
+        files.is_url(config.input[0]) or not Path(config.input[0]).is_dir()
     )
     folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
     return one and not folder and bool(Path(output).suffix)
@@ -122,7 +122,7 @@ def _check_folder(config, output):
 
 def _photos(given, config):
     """The photos of one INPUT, each with the name, relative to OUTPUT, that it should get."""
-    if images.is_url(given):
+    if files.is_url(given):
         return [(given, _name_of_url(given))]
     path = _existing(given)
     if not path.is_dir():
@@ -141,7 +141,7 @@ def _photos(given, config):
 
 
 def _existing(given):
-    if images.is_url(given):
+    if files.is_url(given):
         return given
     if not os.path.exists(given):
         raise UserError(f"{given}: no such file or folder; check the path")
@@ -192,7 +192,7 @@ def _distinct(jobs):
 
 
 def _identity(source):
-    return source if images.is_url(source) else os.path.realpath(source)
+    return source if files.is_url(source) else os.path.realpath(source)
 
 
 def _key(path):
@@ -203,7 +203,7 @@ def _spare_inputs(jobs):
     """Raises if a photo to be read would be overwritten."""
     sources = {}
     for source, *_ in jobs:
-        if not images.is_url(source) and (found := _inode(source)):
+        if not files.is_url(source) and (found := _inode(source)):
             sources[found] = source
     for _, target, _ in jobs:
         if _inode(target) in sources:

@@ -7,7 +7,7 @@ import zipfile
 import keras
 import numpy as np
 
-from fst import images
+from fst import files
 from fst.config import TrainingConfig, flag_of
 from fst.errors import UserError
 
@@ -68,7 +68,7 @@ class State:
             if not self.step and target.folder.is_dir() and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
-            images.remove_litter(target.folder)
+            files.remove_litter(target.folder)
         except OSError as error:
             raise UserError(
                 f"{self._target.folder}: cannot be written ({error.strerror}); choose another "
@@ -124,7 +124,7 @@ class State:
             "skipped": self.skipped,
         }
         try:
-            with images.atomic_path(self._path) as path:
+            with files.atomic_path(self._path) as path:
                 np.savez(path, about=json.dumps(about), **arrays)
         except OSError as error:
             raise UserError(

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint, images, perceptual
+from fst import checkpoint, files, images, perceptual
 from fst.card import make_card
 from fst.data import open_photos
 from fst.errors import UserError
@@ -331,7 +331,7 @@ def check_balance(config, losses):
 
 def open_style(config):
     """The style image at `--style-size` and the SHA-256 of its file."""
-    data = images.read_bytes(config.style)
+    data = files.read_bytes(config.style)
     original = images.load_picture(config.style, data).rgb
     style = images.load_rgb(config.style, config.style_size, data)
     for picture, at in ((original, ""), (style, f" at --style-size {config.style_size}")):

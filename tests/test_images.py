@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from fst import images
+from fst import files, images
 from fst.errors import UserError
 from fst.images import ImageError
 
@@ -84,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "/circle": (302, {"Location": "/circle"}, b""),
             "/page": (200, {"Content-Type": "text/html"}, PAGE),
             "/empty": (200, {}, b""),
-            "/announced": (200, {"Content-Length": str(images.MAX_BYTES + 1)}, b""),
+            "/announced": (200, {"Content-Length": str(files.MAX_BYTES + 1)}, b""),
             "/endless": (200, {}, b"x" * 5000),
             "/short": (200, {"Content-Length": "999999"}, b"x" * 100),
         }.get(self.path, (404, {}, b"gone"))
@@ -139,52 +139,52 @@ def test_bad_answers_end_in_one_line(server, path, says):
 
 
 def test_download_without_a_length_is_capped_while_it_comes(server, monkeypatch):
-    monkeypatch.setattr(images, "MAX_BYTES", 4999)
+    monkeypatch.setattr(files, "MAX_BYTES", 4999)
     with pytest.raises(ImageError, match="is larger than"):
-        images.read_bytes(server + "/endless")
-    monkeypatch.setattr(images, "MAX_BYTES", 5000)
-    assert len(images.read_bytes(server + "/endless")) == 5000
+        files.read_bytes(server + "/endless")
+    monkeypatch.setattr(files, "MAX_BYTES", 5000)
+    assert len(files.read_bytes(server + "/endless")) == 5000
 
 
 def test_slow_download_is_given_up(server, monkeypatch):
-    monkeypatch.setattr(images, "_DEADLINE", -1)
+    monkeypatch.setattr(files, "_DEADLINE", -1)
     with pytest.raises(ImageError, match="to download; try again"):
-        images.read_bytes(server + "/photo.png")
+        files.read_bytes(server + "/photo.png")
 
 
 def test_silent_server_is_given_up(monkeypatch):
-    monkeypatch.setattr(images, "_TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr(files, "_TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/photo.png"
         with pytest.raises(ImageError, match="does not answer"):
-            images.read_bytes(url)
+            files.read_bytes(url)
 
 
 def test_refused_connection():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ImageError, match="cannot be reached") as error:
-        images.read_bytes(f"http://me:secret@127.0.0.1:{port}/photo.png")
+        files.read_bytes(f"http://me:secret@127.0.0.1:{port}/photo.png")
     assert "secret" not in one_line(error)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "https://..", "http://\u2024.a:99999/"])
 def test_malformed_address(url):
     with pytest.raises(ImageError, match=r"no valid address|cannot be reached"):
-        images.read_bytes(url)
+        files.read_bytes(url)
 
 
 def test_is_url():
-    assert images.is_url("HTTPS://example.org/a.jpg")
-    assert images.is_url("http://a")
-    assert not images.is_url("httpd/photo.jpg")
-    assert not images.is_url("ftp://a")
-    assert not images.is_url(Path("http://a"))
+    assert files.is_url("HTTPS://example.org/a.jpg")
+    assert files.is_url("http://a")
+    assert not files.is_url("httpd/photo.jpg")
+    assert not files.is_url("ftp://a")
+    assert not files.is_url(Path("http://a"))
 
 
 def test_reads_a_path_of_either_kind(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"abc")
-    assert images.read_bytes(tmp_path / "a.bin") == images.read_bytes(str(tmp_path / "a.bin"))
+    assert files.read_bytes(tmp_path / "a.bin") == files.read_bytes(str(tmp_path / "a.bin"))
 
 
 def test_bad_paths_end_in_one_line(tmp_path):
@@ -199,7 +199,7 @@ def test_bad_paths_end_in_one_line(tmp_path):
         ("zero\0byte.jpg", "cannot be read"),
     ]:
         with pytest.raises(ImageError, match=says) as error:
-            images.read_bytes(path)
+            files.read_bytes(path)
         assert one_line(error).startswith(str(path))
 
 
@@ -211,14 +211,14 @@ def test_unreadable_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "read_bytes", refuse)  # Root may read everything, so no chmod.
     with pytest.raises(ImageError, match=r"a\.jpg: cannot be read: Permission denied"):
-        images.read_bytes(tmp_path / "a.jpg")
+        files.read_bytes(tmp_path / "a.jpg")
 
 
 def test_huge_file_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_MAX_FILE_BYTES", 2)
+    monkeypatch.setattr(files, "_MAX_FILE_BYTES", 2)
     (tmp_path / "film.gif").write_bytes(b"abc")
     with pytest.raises(ImageError, match="too large"):
-        images.read_bytes(tmp_path / "film.gif")
+        files.read_bytes(tmp_path / "film.gif")
 
 
 # --- Modes and formats ---------------------------------------------------------------------------
@@ -869,7 +869,7 @@ def test_atomic_file_stays_old_when_the_block_fails(tmp_path, raised):
     path.write_text("old")
 
     def fail():
-        with images.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             temporary.write_text("half")
             assert (temporary.parent, temporary.name[0]) == (tmp_path, ".")
             assert temporary.name.endswith(".weights.h5")
@@ -884,7 +884,7 @@ def test_atomic_file_stays_old_when_the_block_fails(tmp_path, raised):
 def test_atomic_file_replaces_the_old_one(tmp_path):
     path = tmp_path / "new" / "a.txt"
     for text in ("one", "two"):
-        with images.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             temporary.write_text(text)
             assert not path.exists() or path.read_text() == "one"
         assert path.read_text() == text
@@ -898,7 +898,7 @@ def test_atomic_path_takes_the_longest_names(tmp_path, name):
 
 
 def test_atomic_path_of_which_nothing_was_written(tmp_path):
-    with pytest.raises(FileNotFoundError), images.atomic_path(tmp_path / "a"):
+    with pytest.raises(FileNotFoundError), files.atomic_path(tmp_path / "a"):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -911,11 +911,11 @@ def fill(folder, text):
 def test_atomic_folder_replaces_the_old_one_whole(tmp_path):
     path = tmp_path / "saved_model"
     for text in ("one", "two"):
-        with images.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             fill(temporary, text)
         assert (path / "variables" / "data").read_text() == text
         (path / "of the old one").touch()
-    with images.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.mkdir()
     assert list(path.iterdir()) == []
     assert list(tmp_path.iterdir()) == [path]
@@ -926,7 +926,7 @@ def test_atomic_folder_stays_old_when_the_block_or_the_swap_fails(tmp_path, monk
     fill(path, "old")
 
     def fail():
-        with images.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             fill(temporary, "half")
             raise KeyboardInterrupt
 
@@ -940,7 +940,7 @@ def test_atomic_folder_stays_old_when_the_block_or_the_swap_fails(tmp_path, monk
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", fail_on_the_second)
-    with pytest.raises(OSError, match="broken"), images.atomic_path(path) as temporary:
+    with pytest.raises(OSError, match="broken"), files.atomic_path(path) as temporary:
         fill(temporary, "new")
     assert (path / "variables" / "data").read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -952,7 +952,7 @@ def test_atomic_folder_takes_the_place_of_a_file_and_of_a_link(tmp_path):
     (tmp_path / "link").symlink_to(kept)
     (tmp_path / "file").touch()
     for name in ("link", "file"):
-        with images.atomic_path(tmp_path / name) as temporary:
+        with files.atomic_path(tmp_path / name) as temporary:
             fill(temporary, "new")
         assert (tmp_path / name / "variables" / "data").read_text() == "new"
     assert (kept / "variables" / "data").read_text() == "kept"
@@ -965,7 +965,7 @@ def test_remove_litter_takes_only_what_was_never_finished(tmp_path):
     for name in (".fst-0123456789ab.jpg", ".fst-ba9876543210"):
         fill(tmp_path / name, "half")
         (tmp_path / "deep" / name).touch()
-    images.remove_litter(tmp_path)
+    files.remove_litter(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["deep", "deep/.hidden", "deep/a.jpg"]
 

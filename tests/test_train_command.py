@@ -12,7 +12,7 @@ from conftest import run
 from PIL import Image
 from tiny import command_of, tiny_options
 
-from fst import cli, images
+from fst import cli, files
 from fst.config import TrainingConfig
 from fst.errors import UserError
 
@@ -129,7 +129,7 @@ class TestStyleFromTheWeb:
                     return
                 self.send_response(200)
                 if self.path == "/huge.png":
-                    self.send_header("Content-Length", str(images.MAX_BYTES + 1))
+                    self.send_header("Content-Length", str(files.MAX_BYTES + 1))
                 self.end_headers()
                 body = b"<!doctype html><p>A page" if self.path == "/page.html" else picture
                 self.wfile.write(body)

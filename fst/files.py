@@ -1,0 +1,164 @@
+"""Files and addresses: bytes in, and results that stand under their name only when whole."""
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import time
+import uuid
+from pathlib import Path
+
+from fst.errors import UserError
+
+MAX_BYTES = 64 * 2**20
+"""The largest download: no photo on a web page comes near, and it is held in memory whole."""
+
+_MAX_FILE_BYTES = 2 * 10**9  # the largest picture in 16 bits RGBA; against a film named .gif
+_TIMEOUT = (10, 30)  # seconds to connect, and between two pieces of an answer
+_DEADLINE = 300  # seconds for a whole download, since a server may drip for ever
+
+_LITTER = ".fst-"  # how the names of files and folders being written begin
+
+
+class ImageError(UserError):
+    """A picture that cannot be read or written: one line naming it, what is wrong, what to do."""
+
+
+def is_url(source):
+    """Whether `source` is an http(s) address and not a path."""
+    return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+
+
+def read_bytes(source):
+    """Reads a file or downloads an http(s) address whole.
+
+    Raises:
+        ImageError: it is missing, empty, no file, not permitted, too large or cannot be reached.
+    """
+    name = printable(source)
+    data = _download(source, name) if is_url(source) else _read_file(Path(source), name)
+    if not data:
+        raise ImageError(f"{name}: is empty; give a picture")
+    return data
+
+
+def printable(source):
+    """How an error calls `source`: without a password, and not longer than a line can bear."""
+    name = re.sub(r"(?<=://)[^/@]*@", "", source) if is_url(source) else os.fspath(source)
+    return name if len(name) <= 200 else name[:197] + "..."
+
+
+def _read_file(path, name):
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{name}: is a folder; give a picture file")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{name}: is not a regular file; save the picture to a file first")
+        if status.st_size > _MAX_FILE_BYTES:
+            raise ImageError(f"{name}: has {status.st_size >> 20} MiB, too large for a picture")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise ImageError(f"{name}: cannot be read: {reason_of(error)}") from error
+
+
+def _download(url, name):
+    import requests  # Here, so that training from files does without it.
+
+    # Some servers, Wikimedia's among them, turn away requests that do not say who asks.
+    headers = {"User-Agent": "fst/0.1 (fast style transfer)", "Accept": "image/*;q=0.9,*/*;q=0.1"}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+            if not answer.ok:
+                status = f"{answer.status_code} {answer.reason or ''}".strip()
+                raise ImageError(f"{name}: the server answered {status}; check the address")
+            return _read_body(answer, name)
+    except (requests.RequestException, ValueError) as error:  # ValueError: an odd host name
+        problems = (
+            (requests.Timeout, "the server does not answer; try again later"),
+            (requests.TooManyRedirects, "redirects in a circle; check the address"),
+            (requests.exceptions.SSLError, "has no trusted certificate; download it by hand"),
+            (ValueError, "is no valid address; check it"),
+        )
+        broken = "cannot be reached, or the connection broke; check address and network"
+        problem = next((text for kind, text in problems if isinstance(error, kind)), broken)
+        raise ImageError(f"{name}: {problem}") from error
+
+
+def _read_body(answer, name):
+    """The body of a streamed answer, given up as soon as it is seen to be too large or slow."""
+    too_large = ImageError(
+        f"{name}: is larger than {MAX_BYTES >> 20} MiB; download it by hand and give the file"
+    )
+    length = answer.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) > MAX_BYTES:
+        raise too_large
+    body, end = bytearray(), time.monotonic() + _DEADLINE
+    for piece in answer.iter_content(2**16):
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise too_large
+        if time.monotonic() > end:
+            raise ImageError(f"{name}: took over {_DEADLINE} s to download; try again later")
+    return bytes(body)
+
+
+def reason_of(error):
+    """What an exception says, in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Lets the `with` block write a file or a folder that appears under `path` only when whole.
+
+    Yields a temporary, hidden path beside `path`, with its suffix, whose folders exist. When the
+    block ends, what was written there takes `path`'s place; when it raises, whatever it raises,
+    it is removed and the old `path` stays.
+
+    Raises:
+        OSError: the block's own, or the file system's when it puts the result in place.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Keras asks for ".weights.h5"; cut, since a name full of dots can be as long as names may be.
+    suffixes = "".join(path.suffixes)[-40:]
+    temporary = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}{suffixes}")
+    try:
+        yield temporary
+        if temporary.is_dir() and os.path.lexists(path):
+            _swap_in(temporary, path)
+        else:
+            os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def remove_litter(folder):
+    """Removes what killed processes had begun to write, by `atomic_path`, in `folder` and below."""
+    for path in Path(folder).rglob(f"{_LITTER}*"):
+        _remove(path)
+
+
+def _swap_in(folder, path):
+    """Puts `folder` where `path` stands: a folder cannot be replaced in one step if not empty."""
+    aside = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}.old")
+    os.rename(path, aside)
+    try:
+        os.rename(folder, path)
+    except BaseException:
+        os.rename(aside, path)
+        raise
+    _remove(aside)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
