@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 import fst
+from fst import checkpoint
+from fst.errors import UserError
 from fst.history import COLUMNS, read_history
 from fst.perceptual import LossTerms
 
@@ -43,6 +45,7 @@ def make_card(config, network, loss, photos, style, state, target):
         "skipped_photos": {"count": len(skipped), "named": dict(list(skipped.items())[:_NAMED])},
         "steps": config.steps,
         "images_seen": config.steps * config.batch_size,
+        "started_from": _started_from(config),
         "seconds": round(state.seconds),
         "device": device_name(),
         "parameters": network.count_params(),
@@ -89,6 +92,19 @@ def device_name():
         return f"{len(gpus)} x {name}" if len(gpus) > 1 else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"CPU, {cores} cores, {platform.machine()}"
+
+
+def _started_from(config):
+    """The style that lent its weights, and the photos that it and its own forebears have seen."""
+    if not config.start_from:
+        return None
+    try:
+        trained = checkpoint.find(config.start_from, config.output)
+        card = trained.read_card()
+    except UserError:  # It was there when the run began, and may be gone by now.
+        return {"name": config.to_json()["start_from"], "images_seen": None}
+    before = (card.get("started_from") or {}).get("images_seen") or 0
+    return {"name": trained.folder.name, "images_seen": card.get("images_seen", 0) + before}
 
 
 def _short(value):

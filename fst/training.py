@@ -8,44 +8,27 @@
 """
 
 import contextlib
-import dataclasses
 import hashlib
-import os
 import signal
 import threading
 import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint, files, images, perceptual
+from fst import checkpoint, files, images, perceptual, workers
 from fst.card import make_card
 from fst.data import open_photos
 from fst.errors import UserError
 from fst.export import export_saved_model
-from fst.history import History, draw_curves
+from fst.history import draw_curves
 from fst.network import build_network
 from fst.previews import Previews
+from fst.recorders import Recorders
 from fst.state import State, clean
 
 WARMUP_STEPS = 100
-_FLUSH_SECONDS = 1.0  # Losses stay on the device in between, so that a GPU never waits for Python.
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run stands, as handed to its callback about once a second.
-
-    `losses` has the keys total, content, style and tv: means since the last call.
-    """
-
-    step: int
-    steps: int
-    losses: dict
-    images_per_second: float
-    eta_seconds: float
 
 
 class TrainingStep:
@@ -133,16 +116,16 @@ def train(config, on_progress=None, on_event=print):
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
         return _wrap_up(target, config)
-    with _naming_lost_workers(config):
-        strategy, chief = make_strategy(config, on_event)
-        # What may fail comes before `_claim`, which removes the style that --overwrite replaces.
+    with workers.naming_lost_workers(config):
+        strategy, chief = workers.make_strategy(config, on_event)
+        # What may fail comes before `claim`, which removes the style that --overwrite replaces.
         photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
         previews = Previews(target.previews_path, photos, config) if chief else None
         step = TrainingStep(config, style, strategy)
         if config.start_from and not state.step:
             step.start_from(checkpoint.find(config.start_from, config.output))
 
-        state = _claim(state, strategy, chief)
+        state = workers.claim(state, strategy, chief)
         state.restore(step.network, step.optimizer)
         if state.step:
             on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
@@ -153,8 +136,8 @@ def train(config, on_progress=None, on_event=print):
     if chief:
         _finish(target, config, step.network, photos, style, state, on_event)
         _wrap_up(target, config)
-    with _naming_lost_workers(config):
-        _meet(strategy)  # A worker that is gone before the chief is done is taken for a crash.
+    with workers.naming_lost_workers(config):
+        workers.meet(strategy)  # One that is gone before the chief is done is taken for a crash.
     return target
 
 
@@ -174,7 +157,7 @@ def run_steps(config, step, photos, state, recorders):
     started = time.monotonic() - state.seconds
     try:
         with _held_interrupts() as interrupted:
-            for batch in _batches(config, photos, step.strategy, state.step):
+            for batch in workers.share_batches(config, photos, step.strategy, state.step):
                 losses = step(batch)
                 state.step += 1
                 state.seconds = time.monotonic() - started
@@ -189,21 +172,6 @@ def run_steps(config, step, photos, state, recorders):
         if recorders:
             recorders.save(step)
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _naming_lost_workers(config):
-    """Says in one line that another worker is gone, where TensorFlow says it in a hundred."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        own = (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError)
-        if config.distribute != "multiworker" or isinstance(error, own):
-            raise
-        raise UserError(
-            "another worker has stopped or cannot be reached: see what it says, then start all "
-            "workers again with the same commands; they go on where the state was last saved"
-        ) from error
 
 
 @contextlib.contextmanager
@@ -233,100 +201,6 @@ def _held_interrupts():
     finally:
         for number in held:
             signal.signal(number, signal.default_int_handler)
-
-
-class Recorders:
-    """What a run leaves behind as it goes: history, previews and the state to resume from."""
-
-    def __init__(self, target, config, photos, state, previews, on_progress=None):
-        self._config, self._photos, self._state = config, photos, state
-        self._history = History(target.history_path, keep=state.step)
-        self._previews = previews
-        self._previews.draw_originals()
-        self._on_progress = on_progress or (lambda progress: None)
-        self._tensorboard = open_tensorboard(target) if config.tensorboard else None
-        self._pending = []  # Losses of the latest steps, still on the device.
-        self._clock = time.monotonic()
-
-    def after_step(self, step, losses):
-        """Does whatever is due after the step that gave `losses`."""
-        self._pending.append(losses)
-        number, config = self._state.step, self._config
-        last = number == config.steps
-        if last or number == 1 or time.monotonic() - self._clock > _FLUSH_SECONDS:
-            self._flush()
-        # The preview first: a run killed between the two draws it again.
-        if last or number % config.preview_every == 0:
-            self._check(step)
-            self._previews.draw(step.network, number)
-        if last or number % config.save_every == 0:
-            self.save(step)
-
-    def save(self, step):
-        """Saves the state, if it is a good one: what is on disk can always be gone on from."""
-        self._check(step)
-        self._state.skipped.update(self._photos.skipped)
-        self._state.save(step.network, step.optimizer)
-
-    def _flush(self):
-        """Fetches the pending losses, checks them, writes them down and reports."""
-        if not self._pending:
-            return
-        losses = np.array([[float(term) for term in terms] for terms in self._pending])
-        first = self._state.step - len(losses) + 1
-        seconds = max(time.monotonic() - self._clock, 1e-9)
-        self._pending, self._clock = [], time.monotonic()
-        self._check_finite(losses, first)
-        if first == 1:
-            check_balance(self._config, losses[0])
-        speed = len(losses) * self._config.batch_size / seconds
-        self._history.append(first, losses, speed)
-        if self._tensorboard:
-            self._tensorboard(self._state.step, losses[-1])
-        left = (self._config.steps - self._state.step) * self._config.batch_size / speed
-        mean = dict(zip(perceptual.LossTerms._fields, losses.mean(axis=0).tolist(), strict=True))
-        self._on_progress(Progress(self._state.step, self._config.steps, mean, speed, left))
-
-    def _check(self, step):
-        """Raises unless the losses and all that was learnt from them are finite."""
-        self._flush()
-        # Adam's averages too: once infinite they stop the training, and no loss shows it.
-        variables = step.network.weights + step.optimizer.variables
-        if not all(np.isfinite(variable.numpy()).all() for variable in variables):
-            raise UserError(self._diverged(self._state.step))
-
-    def _check_finite(self, losses, first):
-        bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
-        if bad.size:
-            raise UserError(self._diverged(first + int(bad[0])))
-
-    def _diverged(self, step):
-        c = self._config
-        return (
-            f"the loss is not finite at step {step}: lower --learning-rate (now "
-            f"{c.learning_rate:g}) or --style-weight (now {c.style_weight:g}), under another "
-            f"--name or with --overwrite; the state after step {self._state.saved_step} is kept"
-        )
-
-
-def check_balance(config, losses):
-    """Raises when one term outweighs another so far that float32 would drop its gradient.
-
-    Args:
-        losses: total, content, style and tv of the first step.
-    """
-    _, content, style, _ = losses
-    weighed = {
-        "--content-weight": config.content_weight * content,
-        "--style-weight": config.style_weight * style,
-    }
-    (low, weak), (high, strong) = sorted(weighed.items(), key=lambda item: item[1])
-    if weak > 0 and strong / weak > 1e6:
-        raise UserError(
-            f"{high} {getattr(config, high[2:].replace('-', '_')):g} makes its term "
-            f"{strong / weak:.0e} times the other one, which would be lost: lower {high} or raise "
-            f"{low} (with the relative loss 1 and 2 to 20 are usual)"
-        )
 
 
 def open_style(config):
@@ -375,111 +249,11 @@ def build_optimizer(config):
     return optimizer
 
 
-def make_strategy(config, on_event=print):
-    """The `tf.distribute.Strategy` of `--distribute`, and whether this process writes the files.
-
-    Raises:
-        UserError: TF_CONFIG is missing or wrong, or the batch cannot be shared out.
-    """
-    if config.distribute == "none":
-        return tf.distribute.get_strategy(), True
-    if config.distribute == "mirrored":
-        strategy = tf.distribute.MirroredStrategy()
-        chief = True
-    else:
-        if "TF_CONFIG" not in os.environ:
-            raise UserError(
-                "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
-                "all workers and the index of this one (see docs/training.md)"
-            )
-        on_event("waiting for the other workers")
-        try:
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise UserError(
-                f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
-                "docs/training.md"
-            ) from error
-        chief = _is_chief(strategy.cluster_resolver)
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise UserError(
-            f"--batch-size {config.batch_size} cannot be shared out among {replicas} devices: "
-            f"make it a multiple of {replicas}"
-        )
-    return strategy, chief
-
-
-def _is_chief(resolver):
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (not has_chief and not resolver.task_id)
-
-
-def _claim(state, strategy, chief):
-    """Lets the chief clear the folder before any other worker reads the state in it."""
-    if chief:
-        state.claim()
-    _meet(strategy)
-    state = state if chief else state.reopen()
-    if len(set(_meet(strategy, state.step))) > 1:
-        raise UserError(
-            "the workers find different states: give them all the same --output on a shared disk"
-        )
-    return state
-
-
-def _meet(strategy, number=0):
-    """Waits for all workers, and returns the `number`s that they come with."""
-    if strategy.num_replicas_in_sync == 1:
-        return [number]
-    numbers = strategy.run(tf.function(lambda: tf.constant([number])))
-    return strategy.gather(numbers, axis=0).numpy().tolist()
-
-
-def _batches(config, photos, strategy, start_step):
-    replicas = strategy.num_replicas_in_sync
-
-    def share(context):
-        workers = context.num_input_pipelines
-        return photos.batches(
-            config,
-            start_step=start_step,
-            worker=context.input_pipeline_id,
-            workers=workers,
-            replicas=replicas // workers,
-        )
-
-    if config.distribute == "none":
-        return photos.batches(config, start_step=start_step)
-    return strategy.distribute_datasets_from_function(share)
-
-
 def _use_xla(config, strategy):
     if config.xla != "auto":
         return config.xla == "on"
     # On a CPU oneDNN's convolutions are faster than XLA's (benchmarks/training.py shows both).
     return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_physical_devices("GPU"))
-
-
-def open_tensorboard(target):
-    """A function that writes one step's losses as TensorBoard scalars.
-
-    Raises:
-        UserError: the tensorboard package is not installed.
-    """
-    try:
-        writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
-    except Exception as error:  # TensorFlow has a private class for it.
-        raise UserError("--tensorboard needs the tensorboard package: pip install it") from error
-
-    def write(step, losses):
-        with writer.as_default():
-            for name, value in zip(perceptual.LossTerms._fields, losses, strict=True):
-                tf.summary.scalar(name, value, step=step)
-        writer.flush()
-
-    return write
 
 
 def _finish(target, config, network, photos, style, state, on_event):

@@ -23,8 +23,9 @@ from fst import checkpoint, training
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.previews import Previews
+from fst.recorders import Progress, check_balance, open_tensorboard
 from fst.report import Reporter
-from fst.training import Progress, check_balance, train
+from fst.training import train
 
 
 @pytest.fixture
@@ -352,6 +353,13 @@ class TestStartFrom:
         after = checkpoint.Checkpoint(folder).read_network().get_weights()
         for old, new in zip(before, after, strict=True):
             np.testing.assert_allclose(new, old, atol=3e-3, rtol=2e-3)
+        card = json.loads((folder / "style.json").read_text())
+        first = json.loads((tmp_path / "before" / "style.json").read_text())
+        seen = first["images_seen"]
+        assert card["started_from"] == {"name": "before", "images_seen": seen}
+        again, _ = run(options, name="again", start_from=folder.name, steps=1)
+        card = json.loads((again / "style.json").read_text())
+        assert card["started_from"]["images_seen"] == seen + options["batch_size"]
 
     def test_other_width_is_refused(self, finished, options):
         with pytest.raises(UserError) as error:
@@ -524,3 +532,20 @@ def test_float16_scales_its_loss(options):
     config = TrainingConfig(**{**options, "precision": "mixed_float16"})
     optimizer = training.build_optimizer(config)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def test_tensorboard_missing_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ImportError("TensorBoard is not installed")
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", refuse)
+    with pytest.raises(UserError, match="--tensorboard needs the tensorboard package"):
+        open_tensorboard(checkpoint.Checkpoint(tmp_path))
+
+
+def test_tensorboard_gets_every_term(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(tf.summary, "create_file_writer", lambda _: tf.summary.create_noop_writer())
+    monkeypatch.setattr(tf.summary, "scalar", lambda *item, step: written.append((*item, step)))
+    open_tensorboard(checkpoint.Checkpoint(tmp_path))(7, (1.0, 2.0, 3.0, 4.0))
+    assert written == [("total", 1.0, 7), ("content", 2.0, 7), ("style", 3.0, 7), ("tv", 4.0, 7)]

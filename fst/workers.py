@@ -1,0 +1,104 @@
+"""Several devices, several machines: who takes which photos, who writes, and who is missing."""
+
+import contextlib
+import os
+
+import tensorflow as tf
+
+from fst.errors import UserError
+
+
+def make_strategy(config, on_event=print):
+    """The `tf.distribute.Strategy` of `--distribute`, and whether this process writes the files.
+
+    Raises:
+        UserError: TF_CONFIG is missing or wrong, or the batch cannot be shared out.
+    """
+    if config.distribute == "none":
+        return tf.distribute.get_strategy(), True
+    if config.distribute == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+        chief = True
+    else:
+        if "TF_CONFIG" not in os.environ:
+            raise UserError(
+                "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
+                "all workers and the index of this one (see docs/training.md)"
+            )
+        on_event("waiting for the other workers")
+        try:
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(
+                f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
+                "docs/training.md"
+            ) from error
+        chief = _is_chief(strategy.cluster_resolver)
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise UserError(
+            f"--batch-size {config.batch_size} cannot be shared out among {replicas} devices: "
+            f"make it a multiple of {replicas}"
+        )
+    return strategy, chief
+
+
+def _is_chief(resolver):
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and not resolver.task_id)
+
+
+def claim(state, strategy, chief):
+    """Lets the chief clear the folder before any other worker reads the state in it."""
+    if chief:
+        state.claim()
+    meet(strategy)
+    state = state if chief else state.reopen()
+    if len(set(meet(strategy, state.step))) > 1:
+        raise UserError(
+            "the workers find different states: give them all the same --output on a shared disk"
+        )
+    return state
+
+
+def meet(strategy, number=0):
+    """Waits for all workers, and returns the `number`s that they come with."""
+    if strategy.num_replicas_in_sync == 1:
+        return [number]
+    numbers = strategy.run(tf.function(lambda: tf.constant([number])))
+    return strategy.gather(numbers, axis=0).numpy().tolist()
+
+
+def share_batches(config, photos, strategy, start_step):
+    """The batches of the steps from `start_step` on, shared out among all devices."""
+    replicas = strategy.num_replicas_in_sync
+
+    def share(context):
+        workers = context.num_input_pipelines
+        return photos.batches(
+            config,
+            start_step=start_step,
+            worker=context.input_pipeline_id,
+            workers=workers,
+            replicas=replicas // workers,
+        )
+
+    if config.distribute == "none":
+        return photos.batches(config, start_step=start_step)
+    return strategy.distribute_datasets_from_function(share)
+
+
+@contextlib.contextmanager
+def naming_lost_workers(config):
+    """Says in one line that another worker is gone, where TensorFlow says it in a hundred."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        own = (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError)
+        if config.distribute != "multiworker" or isinstance(error, own):
+            raise
+        raise UserError(
+            "another worker has stopped or cannot be reached: see what it says, then start all "
+            "workers again with the same commands; they go on where the state was last saved"
+        ) from error
