@@ -3,8 +3,9 @@
 
     python benchmarks/quality.py great_wave --style great_wave.jpg --photos a.jpg b.jpg
 
-The losses are those of training, relative, in float32: layers relu4_2, and relu1_1 to relu5_1. Photos
-and style image have a long side of 512 px. Without --photos the packaged sample photos are taken.
+The losses are those of training, relative, in float32: layers relu4_2, and relu1_1 to relu5_1.
+Photos and style image have a long side of 512 px. Without --photos the packaged sample photos are
+taken.
 """
 
 import argparse
