@@ -38,8 +38,8 @@ class TrainingConfig:
     """Folder that holds the trained styles."""
 
     preset: Preset = "standard"
-    """draft: a first impression on a laptop's CPU. standard: a good style on a CPU. fine: the paper's
-    40,000 steps at 256 px, batch 4, for a GPU. Options given beside it win."""
+    """draft: a first impression, on a CPU. standard: a good style, on a CPU. fine: for a GPU, the
+    paper's 40,000 steps at 256 px, batch 4. Options given beside it win."""
 
     steps: int = 5000
     """Training steps."""

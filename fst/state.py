@@ -1,8 +1,14 @@
 """The state of an unfinished run: one file, replaced whole, so that any moment may be the last."""
 
 import json
+import os
 import shutil
 import zipfile
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 import keras
 import numpy as np
@@ -31,6 +37,13 @@ class State:
         self.seconds = 0.0
         self.skipped = {}
         self.finished = False
+        self._lock = None
+
+    def close(self):
+        """Lets other processes into the folder again, where `claim` kept them out."""
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
 
     @classmethod
     def open(cls, target, config, style_hash):
@@ -61,10 +74,13 @@ class State:
         """Makes the folder this run's own: removes what an older run or a killed one left there.
 
         Raises:
-            UserError: the folder holds something else than a style, or cannot be written.
+            UserError: the folder holds something else than a style, cannot be written, or another
+                process trains in it.
         """
         target = self._target
         try:
+            target.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(target.folder)
             if not self.step and target.folder.is_dir() and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
@@ -165,6 +181,31 @@ class State:
                 f"{self._target.folder} was trained with other options ({', '.join(changes)}): "
                 "choose another --name, or replace it with --overwrite"
             )
+
+
+def _lock(folder):
+    """Keeps other processes out of `folder` until the lock is closed or this one ends somehow.
+
+    Returns:
+        The file descriptor that holds the lock.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(
+            f"{folder}: another process is training this style; wait for it, or choose another "
+            "--name"
+        ) from None
+    except OSError:
+        pass  # Some network disks have no locks; then two runs at once are the user's affair.
+    return handle
 
 
 def clean(path):

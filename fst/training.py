@@ -116,28 +116,30 @@ def train(config, on_progress=None, on_event=print):
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
         return _wrap_up(target, config)
-    with workers.naming_lost_workers(config):
-        strategy, chief = workers.make_strategy(config, on_event)
-        # What may fail comes before `claim`, which removes the style that --overwrite replaces.
-        photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
-        previews = Previews(target.previews_path, photos, config) if chief else None
-        step = TrainingStep(config, style, strategy)
-        if config.start_from and not state.step:
-            step.start_from(checkpoint.find(config.start_from, config.output))
+    with contextlib.closing(state):
+        with workers.naming_lost_workers(config):
+            strategy, chief = workers.make_strategy(config, on_event)
+            # What may fail comes before `claim`, which removes the style that --overwrite replaces.
+            photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
+            previews = Previews(target.previews_path, photos, config) if chief else None
+            step = TrainingStep(config, style, strategy)
+            if config.start_from and not state.step:
+                step.start_from(checkpoint.find(config.start_from, config.output))
 
-        state = workers.claim(state, strategy, chief)
-        state.restore(step.network, step.optimizer)
-        if state.step:
-            on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
-        recorders = (
-            Recorders(target, config, photos, state, previews, on_progress) if chief else None
-        )
-        run_steps(config, step, photos, state, recorders)
-    if chief:
-        _finish(target, config, step.network, photos, style, state, on_event)
-        _wrap_up(target, config)
-    with workers.naming_lost_workers(config):
-        workers.meet(strategy)  # One that is gone before the chief is done is taken for a crash.
+            state = workers.claim(state, strategy, chief)
+            state.restore(step.network, step.optimizer)
+            if state.step:
+                on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
+            recorders = (
+                Recorders(target, config, photos, state, previews, on_progress) if chief else None
+            )
+            run_steps(config, step, photos, state, recorders)
+        if chief:
+            _finish(target, config, step.network, photos, style, state, on_event)
+            _wrap_up(target, config)
+        with workers.naming_lost_workers(config):
+            # One that is gone before the chief is done would be taken for a crash.
+            workers.meet(strategy)
     return target
 
 

@@ -25,6 +25,7 @@ from fst.errors import UserError
 from fst.previews import Previews
 from fst.recorders import Progress, check_balance, open_tensorboard
 from fst.report import Reporter
+from fst.state import State
 from fst.training import train
 
 
@@ -549,3 +550,16 @@ def test_tensorboard_gets_every_term(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.summary, "scalar", lambda *item, step: written.append((*item, step)))
     open_tensorboard(checkpoint.Checkpoint(tmp_path))(7, (1.0, 2.0, 3.0, 4.0))
     assert written == [("total", 1.0, 7), ("content", 2.0, 7), ("style", 3.0, 7), ("tv", 4.0, 7)]
+
+
+def test_two_runs_at_once_are_kept_apart(options, tmp_path):
+    config = TrainingConfig(**options)
+    target = checkpoint.Checkpoint(tmp_path / "taken")
+    first = State.open(target, config, "hash")
+    first.claim()
+    with pytest.raises(UserError, match="another process is training this style"):
+        State.open(target, config, "hash").claim()
+    first.close()
+    second = State.open(target, config, "hash")
+    second.claim()
+    second.close()
