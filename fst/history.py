@@ -82,7 +82,7 @@ def draw_curves(path, picture, smooth=0.02):
         axis.plot(history[:, 0], values, color="#b8c4d6", linewidth=0.4)
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
         axis.plot(history[window - 1 :, 0], mean, color="#1f3b73", linewidth=1.5)
-        axis.set(title=name, xlabel="step", yscale="log")
+        axis.set(title=name, xlabel="step")
         axis.set_ylim(mean.min() * 0.7, np.percentile(values, 98))
         axis.grid(alpha=0.3)
     with files.atomic_path(picture) as temporary:
