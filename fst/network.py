@@ -172,8 +172,8 @@ def build_network(width=32, dtype=None):
 
     Args:
         width: channels of the first convolution; the deeper ones have twice and four times as
-            many. 32 is the paper's, with 1,679,235 parameters; 16 has a quarter and runs at
-            about three times the speed.
+            many. 32 is the paper's, with 1,679,235 parameters; 16 has about a quarter of
+            them.
         dtype: Keras dtype policy of the layers; the global one when None. The last layer computes
             in float32 whatever the policy.
 
