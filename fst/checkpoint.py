@@ -11,12 +11,13 @@ training/           the state to resume from
 import dataclasses
 import io
 import json
+import warnings
 from pathlib import Path
 
 import h5py
 
 from fst import files
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 
 ROOT = "checkpoints"
 
@@ -85,6 +86,19 @@ class Checkpoint:
             network.save_weights(path)
             _halve(path)
 
+    def read_width(self):
+        """The network's width, as the card tells it.
+
+        Raises:
+            UserError: the card is missing or damaged.
+        """
+        card = self.read_card()
+        config = card.get("config") if isinstance(card, dict) else None
+        width = config.get("width") if isinstance(config, dict) else None
+        if not isinstance(width, int) or not 1 <= width <= 512:
+            raise UserError(f"{self.card_path}: is damaged, it does not tell the network's width")
+        return width
+
     def read_network(self, width=None):
         """The trained network, as a float32 `keras.Model` (see `fst.network.build_network`).
 
@@ -94,16 +108,19 @@ class Checkpoint:
         Raises:
             UserError: the card or the weights are missing or damaged.
         """
-        width = width or self.read_card()["config"]["width"]
+        width = width or self.read_width()
         if not self.weights_path.is_file():
             raise UserError(f"{self.weights_path}: is missing; has the training finished?")
         from fst.network import build_network  # Keras takes seconds to import: only when it is used
 
         network = build_network(width, dtype="float32")
         try:
-            network.load_weights(self.weights_path)
+            with warnings.catch_warnings():
+                # Where weights are missing in the file, Keras warns and leaves them random.
+                warnings.filterwarnings("error", message="Skipping")
+                network.load_weights(self.weights_path)
         except Exception as error:  # h5py and Keras raise many kinds for a damaged file.
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
         return network
 

@@ -1,4 +1,4 @@
-"""Every option of a training run: its name, default, unit and meaning, once.
+"""Every option of training and of stylising: its name, default, unit and meaning, once.
 
 The command line, its help, `style.json` and the Python interface are all made from here.
 """

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from fst import files, images
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 
 TFDS_PREFIX = "tfds:"
 
@@ -261,7 +261,7 @@ def _open_tfds(name, split):
     except UserError:
         raise
     except Exception as error:  # Its builders raise whatever their downloads and parsers raise.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise UserError(f"--content: tfds:{name}:{split} cannot be loaded: {reason}") from error
     # With its place in the data set, which is all the name that a photo has there.
     return stream.map(lambda example: example[key]).enumerate()

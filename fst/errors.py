@@ -10,6 +10,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error):
+    """The first line of what an exception says, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def run(main):
     """Runs a command's `main()` and exits with what it returns.
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 from fst.precision import dtype_policy
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -71,7 +71,7 @@ def load_vgg19(weights="imagenet", precision="float32"):
     try:
         return Vgg19Features(weights, precision)
     except Exception as error:  # Keras and h5py raise many kinds, from URLError to ValueError.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         if weights != "imagenet":
             raise UserError(f"--vgg-weights: '{weights}' is not VGG19's ({reason})") from error
         cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")

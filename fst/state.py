@@ -81,7 +81,7 @@ class State:
         try:
             target.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(target.folder)
-            if not self.step and target.folder.is_dir() and any(target.folder.iterdir()):
+            if not self.step and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
             files.remove_litter(target.folder)
@@ -128,7 +128,7 @@ class State:
             UserError: it cannot be written; the one before is then still there.
         """
         arrays = {
-            f"{prefix}{index}": np.asarray(keras.ops.convert_to_numpy(variable))
+            f"{prefix}{index}": keras.ops.convert_to_numpy(variable)
             for prefix, variables in _variables(network, optimizer)
             for index, variable in enumerate(variables)
         }

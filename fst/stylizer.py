@@ -1,12 +1,9 @@
 """A trained style, applied to a picture of any size."""
 
-import warnings
-
 import numpy as np
 import tensorflow as tf
 
 from fst import checkpoint
-from fst.errors import UserError
 from fst.network import MIN_SIZE
 
 
@@ -30,10 +27,7 @@ class Stylizer:
 
     def __init__(self, trained):
         self.card = trained.read_card()
-        with warnings.catch_warnings():
-            # Where weights are missing in the file, Keras warns and leaves them random.
-            warnings.filterwarnings("error", message="Skipping")
-            network = trained.read_network(_width(self.card, trained.card_path))
+        network = trained.read_network()
         # Free height and width: traced once, and not again for every size of photo.
         spec = tf.TensorSpec([None, None, None, 3], tf.float32)
         self._run = tf.function(lambda batch: network(batch, training=False), [spec])
@@ -90,12 +84,3 @@ def _at_least(image, size):
     height, width, _ = image.shape
     grow = [(0, max(0, size - height)), (0, max(0, size - width)), (0, 0)]
     return np.pad(image, grow, mode="symmetric") if height < size or width < size else image
-
-
-def _width(card, path):
-    """The network's width as the card tells it."""
-    config = card.get("config") if isinstance(card, dict) else None
-    width = config.get("width") if isinstance(config, dict) else None
-    if not isinstance(width, int) or not 1 <= width <= 512:
-        raise UserError(f"{path}: is damaged, it does not tell the network's width")
-    return width

@@ -20,7 +20,7 @@ import tensorflow as tf
 from fst import checkpoint, files, images, perceptual, workers
 from fst.card import make_card
 from fst.data import open_photos
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 from fst.export import export_saved_model
 from fst.history import draw_curves
 from fst.network import build_network
@@ -65,7 +65,7 @@ class TrainingStep:
         Raises:
             UserError: it has another width.
         """
-        width = trained.read_card()["config"]["width"]
+        width = trained.read_width()
         if width != self.network.get_layer("down1_conv").filters:
             raise UserError(
                 f"--start-from {trained.folder.name}: has width {width}; give --width {width}"
@@ -278,7 +278,7 @@ def _writing(target):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:  # The latter from TensorFlow's own writer.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise UserError(
             f"{target.folder}: the trained style cannot be written ({reason}); make room and run "
             "the same command again, no training is lost"

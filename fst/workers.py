@@ -5,7 +5,7 @@ import os
 
 import tensorflow as tf
 
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 
 
 def make_strategy(config, on_event=print):
@@ -29,7 +29,7 @@ def make_strategy(config, on_event=print):
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise UserError(
                 f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
                 "docs/training.md"
