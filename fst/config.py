@@ -16,6 +16,7 @@ from fst.errors import UserError
 Preset = Literal["draft", "standard", "fine"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Distribution = Literal["none", "mirrored", "multiworker"]
+LossForm = Literal["relative", "absolute", "mean"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,9 @@ class TrainingConfig:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     """VGG19 layers that define style."""
 
-    loss_form: Literal["relative", "absolute"] = "relative"
-    """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums."""
+    loss_form: LossForm = "relative"
+    """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
+    mean: the means of the PyTorch and TensorFlow tutorials."""
 
     learning_rate: float = 1e-3
     """Adam's learning rate at its peak; it warms up for 100 steps and decays along a cosine."""
@@ -122,20 +124,8 @@ class TrainingConfig:
     """Remove the state to resume from once the style is trained."""
 
     def __post_init__(self):
-        for field, low, high in _RANGES:
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
-        for field in ("content_layers", "style_layers"):
-            names = getattr(self, field)
-            if not names:
-                raise UserError(f"{flag_of(field)} is empty: give layers, such as relu4_2")
-            for name in names:
-                if not re.fullmatch(_LAYER, name):
-                    raise UserError(
-                        f"{flag_of(field)}: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
-                        "such as relu4_2"
-                    )
+        check_ranges(self, _RANGES)
+        check_layers(self)
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
@@ -283,6 +273,33 @@ _FREE = {
 
 
 _PATHS = ("style", "content", "output", "start_from", "vgg_weights")
+
+
+def check_ranges(config, ranges):
+    """Raises a UserError unless every field lies in its range.
+
+    Args:
+        config: a dataclass.
+        ranges: field, lowest and highest value of each.
+    """
+    for field, low, high in ranges:
+        value = getattr(config, field)
+        if not low <= value <= high:
+            raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
+
+
+def check_layers(config):
+    """Raises a UserError unless the content and style layers of a dataclass are VGG19's."""
+    for field in ("content_layers", "style_layers"):
+        names = getattr(config, field)
+        if not names:
+            raise UserError(f"{flag_of(field)} is empty: give layers, such as relu4_2")
+        for name in names:
+            if not re.fullmatch(_LAYER, name):
+                raise UserError(
+                    f"{flag_of(field)}: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
+                    "such as relu4_2"
+                )
 
 
 def flag_of(field):

@@ -7,7 +7,8 @@ total-variation term keeps neighbouring pixels together (Johnson et al. 2016, se
 
 The *relative* form, the default, divides every term by the energy of its own target, so that a
 weight means the same for every style, layer and picture size. The *absolute* form is the one of
-Gatys et al., for setting results beside published weights.
+Gatys et al., the *mean* form the one of the PyTorch and TensorFlow tutorials; they are there for
+setting results beside published weights.
 
 Pure Keras: nothing here names a backend.
 """
@@ -24,7 +25,8 @@ from fst.precision import dtype_policy
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
-FORMS = ("relative", "absolute")
+FORMS = ("relative", "absolute", "mean")
+POOLINGS = ("max", "average")
 
 _CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}  # VGG19: how many convolutions each block has
 
@@ -50,13 +52,13 @@ _WEIGHTS_URL = (
 )
 
 
-def load_vgg19(weights="imagenet", precision="float32"):
+def load_vgg19(weights="imagenet", precision="float32", pooling="max"):
     """`Vgg19Features` with trained weights, found as the user said.
 
     Args:
         weights: a file, or `"imagenet"`: the file named by the variable FST_VGG19_WEIGHTS if it is
             set, else Keras's own copy, downloaded once.
-        precision: see `Vgg19Features`.
+        precision, pooling: see `Vgg19Features`.
 
     Raises:
         UserError: there is no such file, it is not VGG19's, or the download failed.
@@ -69,7 +71,7 @@ def load_vgg19(weights="imagenet", precision="float32"):
             f"Keras stores them ({_WEIGHTS_URL})"
         )
     try:
-        return Vgg19Features(weights, precision)
+        return Vgg19Features(weights, precision, pooling)
     except Exception as error:  # Keras and h5py raise many kinds, from URLError to ValueError.
         reason = first_line(error)
         if weights != "imagenet":
@@ -88,16 +90,22 @@ class Vgg19Features:
         weights: `"imagenet"`, or the path of a weights file in Keras's VGG19 layout without top;
             None leaves the weights random, which serves tests of shapes alone.
         precision: Keras dtype policy of the convolutions.
+        pooling: `"max"`, as VGG19 was trained, or `"average"`, with which Gatys et al. (section 2)
+            found the pictures slightly more appealing.
 
     Raises:
-        ValueError: the file's layout is not VGG19's.
+        ValueError: the file's layout is not VGG19's, or there is no such pooling.
         OSError: the file cannot be read.
         Exception: whatever Keras raises when the download of `"imagenet"` fails.
     """
 
-    def __init__(self, weights="imagenet", precision="float32"):
+    def __init__(self, weights="imagenet", precision="float32", pooling="max"):
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not '{pooling}'")
         with dtype_policy(precision):
             self._vgg = keras.applications.VGG19(include_top=False, weights=weights)
+            if pooling == "average":
+                self._vgg = _with_average_pooling(self._vgg)
         self._vgg.trainable = False
         self._models = {}
 
@@ -123,6 +131,17 @@ class Vgg19Features:
             outputs = {n: self._vgg.get_layer(keras_layer_name(n)).output for n in layer_names}
             self._models[layer_names] = keras.Model(self._vgg.input, outputs)
         return self._models[layer_names]
+
+
+def _with_average_pooling(vgg):
+    def swap(layer):
+        if not isinstance(layer, keras.layers.MaxPooling2D):
+            return layer.__class__.from_config(layer.get_config())
+        return keras.layers.AveragePooling2D(layer.pool_size, layer.strides, name=layer.name)
+
+    average = keras.models.clone_model(vgg, clone_function=swap)
+    average.set_weights(vgg.get_weights())
+    return average
 
 
 def gram_matrix(features):
@@ -178,7 +197,9 @@ class PerceptualLoss:
         content_weight, style_weight, tv_weight: factors of the three terms in the total.
         content_layers, style_layers: names such as `relu4_2`.
         style_layer_weights: how much each style layer counts; equal when None.
-        form: `"relative"`, or `"absolute"` for equations 1, 4 and 5 of Gatys et al.
+        form: `"relative"`; `"absolute"` for equations 1, 4 and 5 of Gatys et al., sums over a
+            picture; or `"mean"` for the tutorials' means over features and over Gram matrices, and
+            with it total variation as `tf.image.total_variation` of a picture in 0-1.
 
     Raises:
         ValueError: an unknown layer or form, or weights that do not match what they weigh.
@@ -213,7 +234,7 @@ class PerceptualLoss:
         for name in self._content_layers + self._style_layers:
             keras_layer_name(name)
         self._layer_shares = _shares(style_layer_weights, self._style_layers, "style layers")
-        self._relative = form == "relative"
+        self._form = form
         image_shares = _shares(style_image_weights, style_images, "style images")
         self._targets = self._style_targets(style_images, image_shares)
 
@@ -242,27 +263,38 @@ class PerceptualLoss:
     def _content_term(self, found, wanted):
         terms = []
         for f, w in zip(found, wanted, strict=True):
-            error = ops.sum(ops.square(f - w), axis=(1, 2, 3))
+            squares = ops.square(f - w)
+            if self._form == "mean":
+                terms.append(ops.mean(squares, axis=(1, 2, 3)))
+                continue
+            error = ops.sum(squares, axis=(1, 2, 3))
             energy = ops.sum(ops.square(w), axis=(1, 2, 3))
-            terms.append(_ratio(error, energy) if self._relative else error / 2)
+            terms.append(_ratio(error, energy) if self._form == "relative" else error / 2)
         return sum(terms) / len(terms)
 
     def _style_term(self, found):
         terms = []
         for features, target, share in zip(found, self._targets, self._layer_shares, strict=True):
             error = ops.sum(ops.square(gram_matrix(features) - target), axis=(1, 2))
-            if self._relative:
+            channels = features.shape[-1]
+            if self._form == "relative":
                 term = _ratio(error, ops.sum(ops.square(target)))
+            elif self._form == "mean":
+                term = error / channels**2
             else:
                 # Gatys's Gram matrix is not divided by the number of positions, but his equation 4
                 # divides by its square: the same number with ours.
-                term = error / (4.0 * features.shape[-1] ** 2)
+                term = error / (4.0 * channels**2)
             terms.append(share * term)
         return sum(terms)
 
     def _tv_term(self, stylised):
+        if self._form == "mean":
+            down = ops.abs(stylised[:, 1:] - stylised[:, :-1])
+            right = ops.abs(stylised[:, :, 1:] - stylised[:, :, :-1])
+            return (ops.sum(down, axis=(1, 2, 3)) + ops.sum(right, axis=(1, 2, 3))) / 255.0
         tv = total_variation(stylised)
-        if self._relative:
+        if self._form == "relative":
             return tv
         _, height, width, channels = ops.shape(stylised)
         return tv * 127.5**2 * ops.cast(height * width * channels, "float32")
