@@ -7,13 +7,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from fst import checkpoint, cli, errors, images
 from fst.errors import UserError
-
-_GAP = 6  # px of white between the pictures
-_LABEL = 150  # px for the names of the styles
+from fst.grid import draw_grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +43,7 @@ def contact_sheet(photos, styles):
     rows = {"photo": photos}
     for name, stylise in styles.items():
         rows[name] = [stylise(photo) for photo in photos]
-    widths = [photo.shape[1] for photo in photos]
-    height = max(photo.shape[0] for photo in photos)
-    sheet = Image.new(
-        "RGB",
-        (_LABEL + sum(widths) + _GAP * (len(widths) + 1), (height + _GAP) * len(rows) + _GAP),
-        "white",
-    )
-    draw = ImageDraw.Draw(sheet)
-    for row, (name, pictures) in enumerate(rows.items()):
-        top = _GAP + row * (height + _GAP)
-        label = name.replace("_", "\n")
-        draw.multiline_text((_GAP * 2, top + height // 2), label, "black", _font(), anchor="lm")
-        left = _LABEL + _GAP
-        for picture in pictures:
-            sheet.paste(Image.fromarray(picture), (left, top + (height - picture.shape[0]) // 2))
-            left += picture.shape[1] + _GAP
-    return np.asarray(sheet)
+    return draw_grid(list(rows.values()), [name.replace("_", " ") for name in rows])
 
 
 def sample_photos(size):
@@ -84,10 +65,6 @@ def sample_photos(size):
     files = [folder / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
     files.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     return {file.stem: images.load_rgb(file, size) for file in files}
-
-
-def _font():
-    return ImageFont.load_default(size=22)
 
 
 def main():
