@@ -12,7 +12,6 @@ beyond it does not count in its favour.
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -24,40 +23,16 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import keras
 import numpy as np
 import tensorflow as tf
+from machine import convolutions, cpu_model, matrix_rate, vgg_file
 from PIL import Image
 
 from fst.card import device_name
 from fst.config import TrainingConfig
 from fst.data import open_photos
-from fst.perceptual import WEIGHTS_VARIABLE, keras_layer_name
+from fst.perceptual import keras_layer_name
 from fst.training import TrainingStep
 
 _WARM_UP = 3  # steps before the clock starts: the first one traces the graph
-
-
-def matrix_rate(dtype, repeats=6):
-    """The best rate of a large square matrix product, in GFLOP/s."""
-    side = 8192 if tf.config.list_physical_devices("GPU") else 3072
-    matrix = tf.cast(tf.random.normal((side, side)), dtype)
-    # The sum makes the call return only when the product is there.
-    product = tf.function(lambda a: tf.reduce_sum(tf.cast(tf.matmul(a, a), "float32")))
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        float(product(matrix))
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds) / 1e9
-
-
-def convolutions(model, size):
-    """Multiply-adds, times two, of every convolution of `model` for one picture, first to last."""
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    probe = keras.Model(model.input, [layer.output for layer in layers])
-    outputs = probe.compute_output_spec(keras.KerasTensor((1, size, size, 3)))
-    return {
-        layer.name: 2 * int(np.prod(output.shape)) * int(np.prod(layer.kernel.shape[:3]))
-        for layer, output in zip(layers, outputs, strict=True)
-    }
 
 
 def flop_per_image(config, network):
@@ -111,24 +86,6 @@ def draw_photos(folder, count=24):
         photo = np.asarray(small.resize((640, 480), Image.Resampling.BICUBIC), np.int16)
         photo = photo + random.normal(0, 8, photo.shape)
         Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8)).save(folder / f"{index}.jpg")
-
-
-def vgg_file(given, folder):
-    """A weights file: the given one, or random numbers, on which speed does not depend."""
-    found = given or os.environ.get(WEIGHTS_VARIABLE)
-    if found:
-        return found
-    path = folder / "random.weights.h5"
-    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
-    return str(path)
-
-
-def cpu_model():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def read_arguments():

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import os
 import sys
@@ -78,8 +79,13 @@ def _preset_in(args, config_class):
 
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--preset", default=config_class.preset)
+    missing = {
+        field.name: tyro.MISSING
+        for field in dataclasses.fields(config_class)
+        if field.default is dataclasses.MISSING
+    }
     with contextlib.suppress(argparse.ArgumentError, UserError):
-        return config_class.from_preset(reader.parse_known_args(args)[0].preset, style=tyro.MISSING)
+        return config_class.from_preset(reader.parse_known_args(args)[0].preset, **missing)
     return None  # tyro will say what is wrong with it.
 
 

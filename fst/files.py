@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -136,6 +137,26 @@ def atomic_path(path):
     except BaseException:
         _remove(temporary)
         raise
+
+
+def check_writable(path, flag, folder=False):
+    """Raises a UserError unless a file can be made where `path` is to be, before long work begins.
+
+    Args:
+        path: what will be written, and its folders with it.
+        flag: the flag that named it, for the error.
+        folder: whether `path` is a folder for files.
+    """
+    nearest = path if folder else path.parent
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        # Asking for permissions would not do: root has them all, even where nothing can be written.
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{flag} {path}: cannot be written ({reason}: {nearest})") from error
 
 
 def remove_litter(folder):

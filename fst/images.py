@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import re
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -397,6 +398,23 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be written: {files.reason_of(error)}") from error
+
+
+def save_or_rescue(path, picture):
+    """Writes a picture that took long to make; if `path` fails, to a temporary file.
+
+    Raises:
+        ImageError: `path` cannot be written; it tells where the picture is.
+    """
+    try:
+        save_picture(path, picture)
+    except ImageError as error:
+        try:
+            rescue = Path(tempfile.mkdtemp(prefix="fst-")) / f"{Path(path).stem}.png"
+            save_picture(rescue, picture)
+        except (OSError, ImageError):
+            raise error from None
+        raise ImageError(f"{error}; the picture is in {rescue}") from error
 
 
 def _encode(file_format, rgb, alpha, quality, exif):

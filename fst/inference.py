@@ -7,7 +7,6 @@ seconds. `stylise` then does the work, one photo after the other.
 import errno
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +84,7 @@ def plan(config):
             for source, name in _photos(given, config)
         )
     _spare_inputs(jobs)
-    _check_writable(output, folder=not _is_file(config))
+    files.check_writable(output, "--output", folder=not _is_file(config))
     return jobs
 
 
@@ -219,20 +218,6 @@ def _inode(path):
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
-
-
-def _check_writable(output, folder):
-    """Raises unless a file can be made in the nearest folder of `output` that exists."""
-    nearest = output if folder else output.parent
-    while not os.path.lexists(nearest) and nearest != nearest.parent:
-        nearest = nearest.parent
-    try:
-        # Asking for permissions would not do: root has them all, even where nothing can be written.
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--output {output}: cannot be written ({reason}: {nearest})") from error
 
 
 # --- Doing it ------------------------------------------------------------------------------------

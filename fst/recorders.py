@@ -26,6 +26,11 @@ class Progress:
     images_per_second: float
     eta_seconds: float
 
+    @property
+    def speed(self):
+        """The speed in words."""
+        return f"{self.images_per_second:.3g} images/s"
+
 
 class Recorders:
     """What a run leaves behind as it goes: history, previews and the state to resume from."""

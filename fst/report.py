@@ -1,8 +1,13 @@
-"""A run's progress for people: a bar on a terminal, plain lines in a log file."""
+"""A run's progress for people: a bar on a terminal, plain lines in a log file.
+
+What it shows are records with the attributes `step`, `steps`, `losses` (a dictionary), `speed` (in
+words) and `eta_seconds`, such as `fst.recorders.Progress`.
+"""
 
 import math
 import sys
 import time
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -10,7 +15,7 @@ _LINE_SECONDS = 30.0  # between two lines of a log file
 
 
 class Reporter:
-    """Shows `fst.training.Progress` records; a context manager.
+    """Shows progress records; a context manager.
 
     Args:
         stream: where to write; a bar is drawn if it is a terminal.
@@ -19,14 +24,21 @@ class Reporter:
     def __init__(self, stream=None):
         self._stream = stream or sys.stderr
         self._bar = None
+        self._title = ""
         self._last_line = -math.inf
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.begin("")
+
+    def begin(self, title):
+        """Ends what was shown so far; what comes next is shown under `title`."""
         if self._bar is not None:
             self._bar.close()
+        self._bar, self._title = None, f"{title}: " if title else ""
+        self._last_line = -math.inf
 
     def event(self, text):
         """Tells of something that happens once."""
@@ -40,7 +52,8 @@ class Reporter:
         elif progress.step == progress.steps or time.monotonic() - self._last_line > _LINE_SECONDS:
             self._last_line = time.monotonic()
             eta = tqdm.format_interval(progress.eta_seconds)
-            self.event(f"step {progress.step}/{progress.steps}  {_losses(progress)}  eta {eta}")
+            step = f"{self._title}step {progress.step}/{progress.steps}"
+            self.event(f"{step}  {_losses(progress)}  eta {eta}")
 
     def _draw(self, progress):
         if self._bar is None:
@@ -49,7 +62,8 @@ class Reporter:
                 initial=progress.step,
                 file=self._stream,
                 dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt} {postfix}",
+                bar_format=self._title
+                + "{percentage:3.0f}%|{bar}| step {n_fmt}/{total_fmt} {postfix}",
             )
         eta = tqdm.format_interval(progress.eta_seconds)
         self._bar.n = progress.step
@@ -58,4 +72,31 @@ class Reporter:
 
 def _losses(progress):
     losses = "  ".join(f"{name} {value:.4g}" for name, value in progress.losses.items())
-    return f"{losses}  {progress.images_per_second:.3g} images/s"
+    return f"{losses}  {progress.speed}"
+
+
+class StepReporter(Reporter):
+    """Shows the evaluations of `fst.gatys.optimize`."""
+
+    def step(self, step, steps, title=""):
+        """Shows one.
+
+        Args:
+            step: a `fst.gatys.Step`.
+            steps: how many there will be at most.
+            title: what they are steps of.
+        """
+        if step.step == 1:
+            self.begin(title)
+        pace = step.seconds / step.step
+        eta = (steps - step.step) * pace
+        losses = step.losses._asdict()
+        self.progress(_StepProgress(step.step, steps, losses, f"{1 / pace:.3g} steps/s", eta))
+
+
+class _StepProgress(NamedTuple):
+    step: int
+    steps: int
+    losses: dict
+    speed: str
+    eta_seconds: float

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Sets a trained style beside the optimiser of Gatys et al. and writes a report."""
+
+import signal
+import sys
+
+from fst import cli, errors
+from fst.compare import CompareConfig, Comparison, list_photos
+from fst.errors import UserError
+
+
+def main():
+    # A stop by the system ends as Ctrl-C does: the photos that are done are kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = cli.parse(CompareConfig, "compare.py")
+    photos = list_photos(config.photos)
+    cli.quiet_tensorflow()
+    from fst.compare_report import write_report
+    from fst.report import StepReporter
+
+    with StepReporter() as reporter:
+
+        def show(step, steps, start):
+            reporter.step(step, steps, f"photo {number} of {len(photos)}, from {start}")
+
+        comparison = Comparison(config, show)
+        if not comparison.style_is_the_trained_one:
+            reporter.event(
+                f"note: {config.style} is not the file that the style was trained on; "
+                "if it is another picture, the comparison means nothing"
+            )
+        failed = 0
+        for number, photo in enumerate(photos, start=1):
+            if comparison.is_done(number, photo):
+                continue
+            try:
+                comparison.compare(number, photo)
+            except UserError as error:
+                failed += 1
+                print(f"failed: {error}", file=sys.stderr)
+    if failed == len(photos):
+        raise UserError("no photo could be compared")
+    headline = write_report(comparison.folder)
+    print(f"{headline}\nthe report is {comparison.folder / 'report.html'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,338 @@
+"""The fast network and the slow optimiser side by side, under one loss.
+
+For each photo: the network's picture, the optimiser's best pictures after several numbers of
+evaluations, and how many evaluations it takes to reach the network's loss. Everything is kept, in
+`<report>/photos/<number>_<name>/`, as it comes, so that a stopped comparison goes on with the
+photos that are missing; `fst.compare_report` makes the report from it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from fst import checkpoint, files, images, metrics
+from fst.config import check_ranges
+from fst.errors import UserError
+from fst.gatys_config import MIN_SIZE, GatysOptions
+
+Start = Literal["content", "noise", "style"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """Sets a trained style beside the optimiser of Gatys et al., under the style's own loss.
+
+    Run again, the same command goes on with the photos that are missing. Exit code 0: all compared;
+    1: some photos failed, each is named; 2: the command cannot work.
+    """
+
+    checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
+    """Trained style: its name under --checkpoints, or its folder."""
+
+    photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTO...")]
+    """Photos that training never saw: files, folders of them, http(s) URLs."""
+
+    style: str = ""
+    """Required. The style image that the style was trained on: a file or an http(s) URL."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="REPORT")] = ""
+    """Required. Folder for the report and all that it is made from."""
+
+    size: int = 256
+    """Long side that all photos are scaled to, in px."""
+
+    budgets: tuple[int, ...] = (20, 50, 100, 300, 500)
+    """Numbers of evaluations of the loss after which the optimiser's best picture is shown."""
+
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    """The optimiser."""
+
+    init: Start = "content"
+    """What the optimiser starts from."""
+
+    also_from: tuple[Start, ...] = ("noise",)
+    """Further starts, followed only until they are as good as the network: papers start from
+    noise."""
+
+    seed: int = 1
+    """Seed of the noise."""
+
+    checkpoints: str = checkpoint.ROOT
+    """Folder that holds the trained styles."""
+
+    vgg_weights: str = "imagenet"
+    """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
+    FST_VGG19_WEIGHTS can name as well."""
+
+    def __post_init__(self):
+        check_ranges(self, (("size", MIN_SIZE, 8192), ("seed", 0, 2**31 - 1)))
+        if not self.photos:
+            raise UserError("there is no PHOTO: give photos, folders or URLs after the style")
+        if not self.style:
+            raise UserError("--style is missing: give the image that the style was trained on")
+        if not self.output:
+            raise UserError("--output is missing: give -o FOLDER")
+        if not self.budgets or min(self.budgets) < 1 or max(self.budgets) > 100_000:
+            raise UserError("--budgets are numbers of evaluations from 1 to 100000, such as 20 100")
+
+
+class Comparison:
+    """The two methods, ready to be let loose on photos.
+
+    Args:
+        config: a `CompareConfig`.
+        on_step: called as `on_step(step, evaluations at most, start)` after every evaluation of the
+            optimiser.
+
+    Raises:
+        UserError: the checkpoint or the style image cannot be read, or REPORT holds a comparison
+            with other settings.
+    """
+
+    def __init__(self, config, on_step=None):
+        from fst.perceptual import load_vgg19
+        from fst.stylizer import load
+
+        self._on_step = on_step or (lambda *_: None)
+        self.folder = Path(config.output)
+        self._stylise = load(config.checkpoint, config.checkpoints)
+        trained = self._stylise.card["config"]
+        style = files.read_bytes(config.style)
+        self._style = images.load_rgb(config.style, trained["style_size"], style)
+        self._options = _options(config, trained)
+        self._starts = list(dict.fromkeys((config.init, *config.also_from)))
+        self._budgets = sorted(set(config.budgets))
+        self.settings = _settings(config, self._options, self._starts, self._budgets)
+        digest = hashlib.sha256(style).hexdigest()
+        self.style_is_the_trained_one = digest == self._stylise.card["style"]["sha256"]
+        self.settings["style_is_the_trained_one"] = self.style_is_the_trained_one
+        _keep_settings(self.folder, self.settings)
+        self._features = load_vgg19(config.vgg_weights)
+
+    def is_done(self, number, source):
+        """Whether the photo has been compared by an earlier run."""
+        return (self._place(number, source) / "result.json").is_file()
+
+    def compare(self, number, source):
+        """Compares the methods on one photo and keeps the result.
+
+        Args:
+            number: the photo's place among all of them, for the name of its folder.
+            source: its path or URL.
+
+        Raises:
+            UserError: the photo cannot be read or is too small, or there is no room to write.
+            KeyboardInterrupt: Ctrl-C; nothing of this photo is kept.
+        """
+        photo = images.load_rgb(source, self._options.size)
+        if min(photo.shape[:2]) < MIN_SIZE:
+            raise UserError(
+                f"{files.printable(source)}: is {photo.shape[1]}x{photo.shape[0]} px at --size "
+                f"{self._options.size}; its short side needs {MIN_SIZE} px"
+            )
+        result, pictures = self._measure(photo)
+        result = {"photo": _name(source), **result}
+        place = self._place(number, source)
+        try:
+            with files.atomic_path(place) as folder:
+                folder.mkdir()
+                for name, picture in pictures.items():
+                    images.save_picture(folder / f"{name}.png", picture)
+                (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(f"{place}: cannot be written ({files.reason_of(error)})") from error
+
+    def _place(self, number, source):
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(_name(source)).stem)
+        return self.folder / "photos" / f"{number:03d}_{stem[:60]}"
+
+    def _measure(self, photo):
+        """The result of a photo as JSON types, and its pictures by name, float32."""
+        from fst.gatys import build_loss
+
+        loss = build_loss(self._options, self._features, [self._style])
+        wanted = loss.content_features(photo[None])
+        fast = self._stylise(photo)
+        terms = {
+            name: _terms(metrics.loss_terms(loss, picture, photo, content_features=wanted))
+            for name, picture in (("untouched", photo), ("fast", fast))
+        }
+        seconds = metrics.seconds(lambda: self._stylise(photo))
+        terms["fast"] |= {**_likeness("photo", photo, fast), "seconds": seconds}
+        pictures = {"photo": photo, "fast": fast}
+        starts, budgets = {}, {}
+        for start in self._starts:
+            trace, best = self._optimise(photo, start, terms["fast"]["total"])
+            starts[start] = _curve(trace, terms["fast"]["total"])
+            for budget, picture in best.items():
+                pictures[f"gatys_{budget}"] = picture
+                budgets[str(budget)] = {
+                    **_terms(metrics.loss_terms(loss, picture, photo, content_features=wanted)),
+                    **_likeness("photo", photo, picture),
+                    **_likeness("fast", fast, picture),
+                    "seconds": trace[min(budget, len(trace)) - 1].seconds,
+                }
+        height, width, _ = photo.shape
+        result = {"height": height, "width": width, **terms, "gatys": budgets, "starts": starts}
+        return result, pictures
+
+    def _optimise(self, photo, start, level):
+        """The trace from one start, and for the main one the best picture at each budget."""
+        from fst.gatys import optimize
+
+        main, best = start == self._starts[0], {}
+
+        def after(step, picture):
+            if main and step.step in self._budgets:
+                best[step.step] = picture()
+            self._on_step(step, self._budgets[-1], start)
+            return not main and step.best <= level
+
+        options = dataclasses.replace(self._options, init=start)
+        run = optimize(photo, self._style, options, features=self._features, on_step=after)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        if main:  # It may have found the bottom before its budget was used up.
+            best |= {budget: run.picture for budget in self._budgets if budget not in best}
+        return run.trace, best
+
+
+def list_photos(given):
+    """The photos that were given, those of folders among them, without doubles.
+
+    Raises:
+        UserError: a file or folder is missing, or a folder holds no photos.
+    """
+    photos = []
+    for source in given:
+        if not files.is_url(source) and Path(source).is_dir():
+            found = images.find_images(source)
+            if not found:
+                raise UserError(f"{source}: the folder holds no photos; give one that does")
+            photos += map(str, found)
+        elif files.is_url(source) or Path(source).exists():
+            photos.append(source)
+        else:
+            raise UserError(f"{source}: no such file or folder; check the path")
+    return list(dict.fromkeys(photos))
+
+
+def _options(config, trained):
+    """The optimiser's options: the loss and the style size are those of the trained style."""
+    taken = (
+        "style_size",
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+        "content_layers",
+        "style_layers",
+        "loss_form",
+    )
+    values = {name: trained[name] for name in taken}
+    values |= {name: tuple(values[name]) for name in ("content_layers", "style_layers")}
+    return GatysOptions(
+        **values,
+        optimizer=config.optimizer,
+        steps=max(config.budgets),
+        size=config.size,
+        seed=config.seed,
+        scales=1,
+    )
+
+
+def _settings(config, options, starts, budgets):
+    """All that a result depends on, as JSON types."""
+    import keras
+    import scipy
+    import tensorflow as tf
+
+    import fst
+    from fst.card import device_name
+
+    loss = (
+        "content_weight",
+        "style_weight",
+        "tv_weight",
+        "content_layers",
+        "style_layers",
+        "loss_form",
+    )
+    values = {
+        "checkpoint": Path(config.checkpoint).name,
+        "style": _name(config.style),
+        "size": config.size,
+        "style_size": options.style_size,
+        "budgets": budgets,
+        "init": starts[0],
+        "also_from": starts[1:],
+        "seed": config.seed,
+        "optimizer": config.optimizer,
+        **{name: getattr(options, name) for name in loss},
+        "device": device_name(),
+        "versions": {
+            "fst": fst.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "scipy": scipy.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return json.loads(json.dumps(values))
+
+
+def _keep_settings(folder, settings):
+    """Writes the settings, or checks that those that are there are the same."""
+    path = folder / "settings.json"
+    try:
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            changed = [name for name in settings if kept.get(name) != settings[name]]
+            if changed:
+                raise UserError(
+                    f"--output {folder}: holds a comparison with another {changed[0]} "
+                    f"({kept.get(changed[0])}, not {settings[changed[0]]}); name another folder"
+                )
+            files.remove_litter(folder)
+            return
+        with files.atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--output {folder}: cannot be written ({files.reason_of(error)})"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged ({error}); name another folder") from error
+
+
+def _curve(trace, level):
+    totals = [float(f"{step.losses.total:.6g}") for step in trace]
+    worth = next((step.step for step in trace if step.best <= level), None)
+    return {
+        "totals": totals,
+        "seconds_per_evaluation": trace[-1].seconds / len(trace),
+        "worth": worth,
+    }
+
+
+def _terms(terms):
+    return {name: float(value) for name, value in terms._asdict().items()}
+
+
+def _likeness(name, one, other):
+    return {
+        f"ssim_{name}_luma": metrics.ssim_luma(one, other),
+        f"ssim_{name}_rgb": metrics.ssim_rgb(one, other),
+    }
+
+
+def _name(source):
+    """The last part of a path or URL: folders of one machine mean nothing on another."""
+    name = files.printable(str(source)).split("?")[0]
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]

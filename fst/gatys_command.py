@@ -1,0 +1,153 @@
+"""The command `python -m fst.gatys`: files in, files out, and what is shown meanwhile."""
+
+import csv
+import itertools
+import signal
+from pathlib import Path
+
+from PIL import Image
+
+from fst import cli, files, images
+from fst.errors import UserError
+from fst.gatys_config import GatysConfig
+from fst.sweep import parse_sweep, run_sweep
+
+_FRAME_MS = 120  # how long the animation shows a snapshot
+_LAST_FRAME_MS = 2000
+
+
+def main():
+    """Runs the command; returns its exit code."""
+    # A stop by the system keeps the best picture so far, just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = cli.parse(GatysConfig, "python -m fst.gatys")
+    check(config)
+    content = images.load_rgb(config.content)
+    styles = [images.load_rgb(style) for style in config.style]
+    cli.quiet_tensorflow()
+    if config.sweep:
+        return run_sweep(config, content, styles)
+    return _optimize(config, content, styles)
+
+
+def check(config):
+    """Raises a UserError unless the command makes sense and what it will write can be written."""
+    output = Path(config.output)
+    if output.suffix.lower() not in images.EXTENSIONS:
+        known = " ".join(sorted(images.EXTENSIONS))
+        raise UserError(f"--output {output}: the suffix names no known format; use one of {known}")
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder; give a file name")
+    if config.sweep:
+        parse_sweep(config.sweep)
+    if config.trace and Path(config.trace).is_dir():
+        raise UserError(f"--trace {config.trace}: is a folder; give a file name")
+    for flag, path in (("--output", config.output), ("--trace", config.trace)):
+        if path:
+            files.check_writable(Path(path), flag)
+
+
+def _optimize(config, content, styles):
+    from fst.gatys import optimize
+    from fst.perceptual import load_vgg19
+    from fst.report import StepReporter
+
+    features = load_vgg19(config.vgg_weights, pooling=config.pooling)
+    snapshots = Snapshots(config.output, config.snapshots)
+    with StepReporter() as reporter:
+        steps = _count_steps(config, content)
+
+        def after(step, best):
+            reporter.step(step, steps)
+            snapshots.after(step, best)
+
+        result = optimize(content, styles, config.options(), features=features, on_step=after)
+    images.save_or_rescue(config.output, result.picture)
+    snapshots.animate(result.picture.shape[:2])
+    if config.trace:
+        write_trace(config.trace, result.trace)
+    done = f"stopped after {len(result.trace)} of {steps}" if result.interrupted else f"{steps}"
+    terms = "  ".join(f"{name} {value:.4g}" for name, value in result.losses._asdict().items())
+    print(f"{config.output}: the best of {done} steps, {terms}")
+    return 130 if result.interrupted else 0
+
+
+def _count_steps(config, content):
+    from fst.gatys import scale_sizes
+
+    height, width, _ = content.shape
+    scale = config.size / max(height, width)
+    return config.steps * len(scale_sizes((height * scale, width * scale), config.scales))
+
+
+def write_trace(path, trace):
+    """Writes the losses of every step as CSV; raises a UserError if that fails."""
+    try:
+        with (
+            files.atomic_path(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(
+                ["step", "height", "width", "total", "content", "style", "tv", "best", "seconds"]
+            )
+            for step in trace:
+                losses = [f"{value:.8g}" for value in (*step.losses, step.best)]
+                writer.writerow([*step[:3], *losses, f"{step.seconds:.3f}"])
+    except OSError as error:
+        raise UserError(f"--trace {path}: cannot be written ({files.reason_of(error)})") from error
+
+
+class Snapshots:
+    """The best picture every so many steps, in `<output>_snapshots/`, and an animation of them.
+
+    Args:
+        output: the picture that the run writes.
+        every: steps between two snapshots; 0 for none at all.
+    """
+
+    def __init__(self, output, every):
+        output = Path(output)
+        self._every = every
+        self._folder = output.with_name(f"{output.stem}_snapshots")
+        self._frames = []
+
+    def after(self, step, best):
+        """Writes a snapshot if one is due after `step`, a `fst.gatys.Step`."""
+        if self._every and (step.step == 1 or step.step % self._every == 0):
+            path = self._folder / f"{step.step:05d}.png"
+            images.save_picture(path, best())
+            self._frames.append(path)
+
+    def animate(self, size):
+        """Writes the snapshots of this run as an animated WebP beside their folder.
+
+        Args:
+            size: its height and width, px; the snapshots of coarser scales are enlarged.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        if not self._frames:
+            return
+        path = self._folder.with_suffix(".webp")
+        frames = (Image.fromarray(self._frame(frame, size)) for frame in self._frames)
+        first = next(frames)
+        times = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_FRAME_MS]
+        try:
+            with files.atomic_path(path) as temporary:
+                first.save(
+                    temporary,
+                    save_all=True,
+                    append_images=itertools.chain(frames),
+                    duration=times,
+                    loop=0,
+                    quality=85,
+                )
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be written ({files.reason_of(error)})") from error
+
+    @staticmethod
+    def _frame(path, size):
+        picture = images.load_picture(path).rgb
+        return picture if picture.shape[:2] == tuple(size) else images.resize(picture, *size)

@@ -1,0 +1,276 @@
+"""Every option of the companion optimiser: its name, default, unit and meaning; and its presets."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import tyro
+
+from fst.config import LossForm, check_layers, check_ranges
+from fst.errors import UserError
+
+GatysPreset = Literal[
+    "fst",
+    "gatys2016",
+    "pytorch_tutorial",
+    "pytorch_adam",
+    "tensorflow_tutorial",
+    "noise_adam",
+]
+MIN_SIZE = 32
+"""The shortest side of a content or style image, in px: the deepest layers halve it four times."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GatysOptions:
+    """What shapes an optimised picture."""
+
+    preset: GatysPreset = "fst"
+    """fst: the loss that the networks are trained with. The others are published settings (see
+    docs/gatys.md). Options given beside it win."""
+
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    """lbfgs: falls faster per step. adam: for high learning rates and starts from noise."""
+
+    steps: int = 300
+    """Evaluations of the loss and its gradient, at each scale."""
+
+    init: Literal["content", "noise", "style"] = "content"
+    """Picture to start from."""
+
+    seed: int = 1
+    """Seed of the noise to start from."""
+
+    size: int = 512
+    """Long side of the picture, in px."""
+
+    style_size: int = 512
+    """Long side of the style images, in px: larger makes larger strokes."""
+
+    scales: int = 0
+    """Sizes to work at, each twice the one before and begun from its picture (0: as many as keep
+    the first at 256 px or more)."""
+
+    content_weight: float = 1.0
+    """Weight of the content term."""
+
+    style_weight: float = 3.0
+    """Weight of the style term."""
+
+    tv_weight: float = 1.0
+    """Weight of the total-variation term: raise it against grain."""
+
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    """VGG19 layers that define content."""
+
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    """VGG19 layers that define style."""
+
+    style_layer_weights: tuple[float, ...] = ()
+    """How much each style layer counts, in their order (default: all the same)."""
+
+    style_image_weights: tuple[float, ...] = ()
+    """How much each style image counts, in their order (default: all the same)."""
+
+    loss_form: LossForm = "relative"
+    """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
+    mean: the means of the PyTorch and TensorFlow tutorials."""
+
+    pooling: Literal["max", "average"] = "max"
+    """VGG19's pooling: max, as it was trained; average, as Gatys et al. preferred."""
+
+    learning_rate: float = 2.0
+    """Adam's learning rate, in grey levels (of 255): about what a pixel moves in one step."""
+
+    beta_1: float = 0.9
+    """Adam's memory of the direction, 0 to 1."""
+
+    def __post_init__(self):
+        check_ranges(self, _RANGES)
+        check_layers(self)
+        weights = self.style_layer_weights
+        if weights and len(weights) != len(self.style_layers):
+            raise UserError(
+                f"--style-layer-weights: {len(weights)} weights for {len(self.style_layers)} "
+                "layers; give one for each of --style-layers"
+            )
+        for what, given in (("layer", weights), ("image", self.style_image_weights)):
+            if given and (min(given) < 0 or sum(given) <= 0):
+                raise UserError(f"--style-{what}-weights must be positive, not {given}")
+        if self.style_weight == self.content_weight == 0:
+            raise UserError("--content-weight and --style-weight are both 0: nothing to work for")
+
+    @classmethod
+    def from_preset(cls, preset, **options):
+        """The options of a preset, with `options` that win over it.
+
+        Raises:
+            UserError: there is no such preset.
+        """
+        if preset not in PRESETS:
+            raise UserError(f"--preset is one of {', '.join(PRESETS)}, not '{preset}'")
+        preset_options = dict(PRESETS[preset])
+        if "style_layers" in options:  # The preset's weights are for its own layers.
+            preset_options.pop("style_layer_weights", None)
+        return cls(**{**preset_options, **options, "preset": preset})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GatysConfig(GatysOptions):
+    """Gives one photo the style of a picture by optimising its pixels (Gatys et al. 2016).
+
+    Slow, and without any training. Ctrl-C keeps the best picture so far.
+    """
+
+    content: Annotated[str, tyro.conf.arg(metavar="CONTENT")]
+    """Content image: a file or an http(s) URL."""
+
+    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
+    """Style images: files or http(s) URLs."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
+    """Required. The picture to write, such as out.png; with --sweep the grid of pictures."""
+
+    snapshots: int = 0
+    """Keep the best picture after every so many steps, in the folder OUTPUT_snapshots, and all of
+    them as an animation beside it (0: none)."""
+
+    trace: str = ""
+    """CSV file to write the losses of every step to."""
+
+    sweep: tuple[str, ...] = ()
+    """Try every combination, such as style_weight=1,4,16 content_layers=relu3_1,relu4_2, and draw
+    them into one picture, with a CSV file beside it. '+' joins what belongs together:
+    content_layers=relu3_1+relu4_2."""
+
+    vgg_weights: str = "imagenet"
+    """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
+    FST_VGG19_WEIGHTS can name as well."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.style:
+            raise UserError("there is no STYLE: give a style image after the content image")
+        if not self.output:
+            raise UserError("--output is missing: give -o FILE")
+        if self.snapshots < 0:
+            raise UserError(f"--snapshots must be from 0, not {self.snapshots}")
+        given = self.style_image_weights
+        if given and isinstance(self.style, tuple) and len(given) != len(self.style):
+            raise UserError(
+                f"--style-image-weights: {len(given)} weights for {len(self.style)} style images; "
+                "give one for each"
+            )
+
+    def options(self):
+        """The `GatysOptions` alone."""
+        names = [field.name for field in dataclasses.fields(GatysOptions)]
+        return GatysOptions(**{name: getattr(self, name) for name in names})
+
+
+_RANGES = (
+    ("steps", 1, 1_000_000),
+    ("seed", 0, 2**31 - 1),
+    ("size", MIN_SIZE, 8192),
+    ("style_size", MIN_SIZE, 4096),
+    ("scales", 0, 8),
+    ("content_weight", 0, 1e30),
+    ("style_weight", 0, 1e30),
+    ("tv_weight", 0, 1e30),
+    ("learning_rate", 1e-6, 255.0),
+    ("beta_1", 0.0, 0.9999),
+)
+
+# The two PyTorch settings are for features of pictures in ImageNet's normalised range, where one
+# unit is 57.6 grey levels (255 times the mean standard deviation, 0.226); ours see grey levels. The
+# content term grows with the square of the features, the style term with the fourth power.
+_TORCH = 57.6
+
+
+def _over_channels(style_weight, channels):
+    """Style options for Gram matrices divided by the channels too, and layers added, not averaged.
+
+    Args:
+        style_weight: the published weight.
+        channels: of each style layer.
+    """
+    shares = tuple(1 / count**2 for count in channels)
+    return {"style_weight": style_weight * sum(shares), "style_layer_weights": shares}
+
+
+# Mean activations of relu1_1, 2_1, 3_1, 4_1, 5_1 and of relu4_2 with average pooling, over the
+# packaged sample photos at 384 px. Gatys et al. scaled VGG19 so that they are all 1.
+_MEAN_STYLE = (23.1, 98.5, 73.1, 227.0, 11.8)
+_MEAN_CONTENT = 144.5
+
+PRESETS = {
+    "fst": {},
+    # Gatys, Ecker, Bethge, CVPR 2016, sections 2 and 3: alpha / beta = 1e-3, equal style layers,
+    # average pooling, white noise. The number of steps is not given there; 500 is what Johnson et
+    # al. found enough.
+    "gatys2016": {
+        "loss_form": "absolute",
+        "content_weight": 1 / _MEAN_CONTENT**2,
+        "style_weight": 1e3 * sum(m**-4 for m in _MEAN_STYLE) / 5,
+        "style_layer_weights": tuple(m**-4 for m in _MEAN_STYLE),
+        "tv_weight": 0.0,
+        "pooling": "average",
+        "init": "noise",
+        "steps": 500,
+        "scales": 1,
+    },
+    # pytorch.org's tutorial as run by camilaagw/Neural-Style-Transfer-Exploration
+    # (style_transfer_pytorch.py): conv_1 to conv_5 in its count are the layers below.
+    "pytorch_tutorial": {
+        "loss_form": "mean",
+        "content_layers": ("relu2_2",),
+        "style_layers": ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1"),
+        "content_weight": 1e1 / _TORCH**2,
+        **_over_channels(1e6 / _TORCH**4, (64, 64, 128, 128, 256)),
+        "tv_weight": 0.0,
+        "steps": 300,
+        "scales": 1,
+    },
+    # A widespread PyTorch notebook: content 100, style 1e8, 500 steps of Adam at 0.007. How it
+    # divides Gram matrices is not known: taken as the tutorial's, to whose default its ratio of a
+    # million is equal.
+    "pytorch_adam": {
+        "loss_form": "mean",
+        "content_weight": 100 / _TORCH**2,
+        **_over_channels(1e8 / _TORCH**4, (64, 128, 256, 512, 512)),
+        "tv_weight": 0.0,
+        "optimizer": "adam",
+        "learning_rate": 0.007 * _TORCH,
+        "steps": 500,
+        "scales": 1,
+    },
+    # tensorflow.org's tutorial, "Neural style transfer".
+    "tensorflow_tutorial": {
+        "loss_form": "mean",
+        "content_layers": ("relu5_2",),
+        "content_weight": 1e4,
+        "style_weight": 1e-2,
+        "tv_weight": 30.0,
+        "optimizer": "adam",
+        "learning_rate": 0.02 * 255,
+        "beta_1": 0.99,
+        "steps": 1000,
+        "scales": 1,
+    },
+    # MaSsKmAn/Neural_style_tranfer_origina-, but from noise and with a higher rate than its 0.01.
+    "noise_adam": {
+        "loss_form": "mean",
+        "content_layers": ("relu5_2",),
+        "style_layers": ("relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        "content_weight": 1e2,
+        "style_weight": 1.0,
+        "tv_weight": 1e-6,
+        "init": "noise",
+        "optimizer": "adam",
+        "learning_rate": 0.05 * 255,
+        "size": 224,
+        "style_size": 224,
+        "steps": 1500,
+        "scales": 1,
+    },
+}
+"""What each preset changes in the defaults above."""
