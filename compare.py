@@ -18,10 +18,11 @@ def main():
     from fst.compare_report import write_report
     from fst.report import StepReporter
 
+    title = ""
     with StepReporter() as reporter:
 
         def show(step, steps, start):
-            reporter.step(step, steps, f"photo {number} of {len(photos)}, from {start}")
+            reporter.step(step, steps, f"{title}, from {start}")
 
         comparison = Comparison(config, show)
         if not comparison.style_is_the_trained_one:
@@ -31,17 +32,18 @@ def main():
             )
         failed = 0
         for number, photo in enumerate(photos, start=1):
-            if comparison.is_done(number, photo):
+            title = f"photo {number} of {len(photos)}"
+            if comparison.is_done(photo):
                 continue
             try:
-                comparison.compare(number, photo)
+                comparison.compare(photo)
             except UserError as error:
                 failed += 1
                 print(f"failed: {error}", file=sys.stderr)
     if failed == len(photos):
         raise UserError("no photo could be compared")
-    headline = write_report(comparison.folder)
-    print(f"{headline}\nthe report is {comparison.folder / 'report.html'}")
+    report = write_report(comparison.folder)
+    print(f"{report.headline}\nthe report is {report.page}")
     return 1 if failed else 0
 
 

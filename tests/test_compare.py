@@ -1,0 +1,343 @@
+"""The comparison of the fast network with the slow optimiser: what it stores, and resumes."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_photo
+from PIL import Image
+
+import compare as command
+from fst import errors, images, metrics
+from fst.compare import CompareConfig, Comparison, list_photos
+from fst.errors import UserError
+from fst.stylizer import load
+
+SIZE = 48
+BUDGETS = (2, 5)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, style):
+    """A folder with one untrained style, `plain`, whose card tells a small loss."""
+    import keras
+
+    from fst.checkpoint import Checkpoint
+    from fst.config import TrainingConfig
+    from fst.network import build_network
+
+    root = tmp_path_factory.mktemp("trained")
+    keras.utils.set_random_seed(5)
+    plain = Checkpoint(root / "plain")
+    plain.write_weights(build_network(4))
+    config = TrainingConfig(
+        str(style), width=4, style_size=40, style_weight=2.0, style_layers=("relu1_1", "relu2_1")
+    )
+    digest = hashlib.sha256(style.read_bytes()).hexdigest()
+    plain.write_card(
+        {"format": 1, "name": "plain", "config": config.to_json(), "style": {"sha256": digest}}
+    )
+    return root
+
+
+@pytest.fixture
+def config(trained, style, photos, vgg_file, tmp_path):
+    """A comparison on two photos; options by name replace its own."""
+
+    def make(**changes):
+        options = {
+            "checkpoint": "plain",
+            "checkpoints": str(trained),
+            "photos": tuple(str(photos / f"photo0{n}.jpg") for n in (0, 1)),
+            "style": str(style),
+            "output": str(tmp_path / "report"),
+            "size": SIZE,
+            "budgets": BUDGETS,
+            "vgg_weights": str(vgg_file),
+            **changes,
+        }
+        return CompareConfig(**options)
+
+    return make
+
+
+def words_of(config):
+    """The command line that gives `config`."""
+    words = [config.checkpoint, *config.photos, "--style", config.style, "-o", config.output]
+    words += ["--checkpoints", config.checkpoints, "--vgg-weights", config.vgg_weights]
+    words += ["--size", config.size, "--budgets", *config.budgets, "--seed", config.seed]
+    words += ["--optimizer", config.optimizer, "--init", config.init]
+    return [str(word) for word in [*words, "--also-from", *config.also_from]]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs compare.py in this process: exit code, what it printed, what it complained of."""
+
+    def call(words):
+        monkeypatch.setattr("sys.argv", ["compare.py", *words])
+        with pytest.raises(SystemExit) as stop:
+            errors.run(command.main)
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    return call
+
+
+def results(config):
+    folder = Path(config.output) / "photos"
+    return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/result.json")}
+
+
+class TestResult:
+    @pytest.fixture(scope="class")
+    def compared(self, trained, style, photos, vgg_file, tmp_path_factory):
+        config = CompareConfig(
+            checkpoint="plain",
+            checkpoints=str(trained),
+            photos=(str(photos / "photo03.jpg"),),
+            style=str(style),
+            output=str(tmp_path_factory.mktemp("compared")),
+            size=SIZE,
+            budgets=(5, 2, 2),
+            vgg_weights=str(vgg_file),
+        )
+        seen = []
+        comparison = Comparison(config, lambda step, most, start: seen.append((start, step.step)))
+        comparison.compare(config.photos[0])
+        (folder,) = (comparison.folder / "photos").iterdir()
+        return config, json.loads((folder / "result.json").read_text()), folder, seen
+
+    def test_settings_are_those_of_the_trained_style(self, compared):
+        config, *_ = compared
+        settings = json.loads((Path(config.output) / "settings.json").read_text())
+        assert settings["style_size"] == 40
+        assert settings["style_weight"] == 2.0
+        assert settings["style_layers"] == ["relu1_1", "relu2_1"]
+        assert settings["budgets"] == [2, 5]
+        assert settings["style_is_the_trained_one"] is True
+        assert settings["style"] == "stripes.png"
+        assert set(settings["versions"]) >= {"fst", "tensorflow", "keras", "scipy"}
+
+    def test_pictures(self, compared, trained):
+        config, result, folder, _ = compared
+        shape = (result["height"], result["width"], 3)
+        assert max(shape) == SIZE
+        names = {"photo", "fast", "gatys_2", "gatys_5"}
+        found = {path.stem: np.asarray(Image.open(path)) for path in folder.glob("*.png")}
+        assert set(found) == names
+        assert all(picture.shape == shape for picture in found.values())
+        photo = images.load_rgb(config.photos[0], SIZE)
+        np.testing.assert_array_equal(found["photo"], np.rint(photo))
+        fast = load("plain", str(trained))(photo)
+        np.testing.assert_allclose(found["fast"], fast, atol=0.51)
+
+    def test_losses_are_those_of_one_loss(self, compared, style, vgg_file):
+        """Computed anew from the pictures, by the loss that the card describes."""
+        from fst.perceptual import PerceptualLoss, load_vgg19
+
+        config, result, folder, _ = compared
+        loss = PerceptualLoss(
+            load_vgg19(str(vgg_file)),
+            [images.load_rgb(style, 40)],
+            style_weight=2.0,
+            tv_weight=1.0,
+            style_layers=("relu1_1", "relu2_1"),
+        )
+        photo = images.load_rgb(config.photos[0], SIZE)
+        stored = {"fast": result["fast"], "gatys_2": result["gatys"]["2"]}
+        for name, terms in {**stored, "photo": result["untouched"]}.items():
+            picture = images.load_rgb(folder / f"{name}.png")
+            expected = metrics.loss_terms(loss, picture, photo)
+            for term in ("total", "content", "style", "tv"):
+                # The pictures were rounded when they were saved.
+                assert terms[term] == pytest.approx(getattr(expected, term), rel=0.03, abs=2e-3)
+
+    def test_similarities(self, compared):
+        config, result, folder, _ = compared
+        photo = images.load_rgb(config.photos[0], SIZE)
+        fast, slow = (images.load_rgb(folder / f"{name}.png") for name in ("fast", "gatys_5"))
+        for key, one, other in (
+            ("ssim_photo_luma", photo, slow),
+            ("ssim_fast_luma", fast, slow),
+        ):
+            expected = metrics.ssim_luma(one, other)
+            assert result["gatys"]["5"][key] == pytest.approx(expected, abs=0.02)
+        assert result["fast"]["ssim_photo_rgb"] == pytest.approx(
+            metrics.ssim_rgb(photo, fast), abs=0.02
+        )
+
+    def test_more_evaluations_are_better_and_slower(self, compared):
+        _, result, *_ = compared
+        assert result["gatys"]["5"]["total"] < result["gatys"]["2"]["total"]
+        assert result["gatys"]["5"]["seconds"] > result["gatys"]["2"]["seconds"] > 0
+        assert result["fast"]["seconds"] > 0
+
+    def test_worth(self, compared):
+        """The first evaluation that is as good as the network, from each start."""
+        _, result, _, seen = compared
+        level = result["fast"]["total"]
+        for start in ("content", "noise"):
+            curve = result["starts"][start]
+            totals = curve["totals"]
+            best = np.minimum.accumulate(totals)
+            first = next((n for n, total in enumerate(best, start=1) if total <= level), None)
+            assert curve["worth"] == first
+            assert [step for name, step in seen if name == start] == [*range(1, len(totals) + 1)]
+        assert len(result["starts"]["content"]["totals"]) == 5
+        # A random network's picture is far from both, and even noise may be as good.
+        noise = result["starts"]["noise"]
+        assert len(noise["totals"]) == (noise["worth"] or 5)
+
+    def test_the_budgets_hold_the_best_of_the_curve(self, compared):
+        _, result, *_ = compared
+        best = np.minimum.accumulate(result["starts"]["content"]["totals"])
+        for budget in (2, 5):
+            total = result["gatys"][str(budget)]["total"]
+            assert total == pytest.approx(best[budget - 1], rel=1e-4)
+
+
+class TestCommand:
+    def test_interrupted_it_goes_on_with_the_photos_that_are_missing(
+        self, config, run, monkeypatch
+    ):
+        whole = Comparison.compare
+
+        def stop_at_two(self, source):
+            if source.endswith("photo01.jpg"):
+                raise KeyboardInterrupt
+            whole(self, source)
+
+        monkeypatch.setattr(Comparison, "compare", stop_at_two)
+        code, _, _ = run(words_of(config()))
+        assert code == 130
+        (first,) = results(config())
+        kept = Path(config().output) / "photos" / first / "result.json"
+        before = kept.stat().st_mtime_ns
+
+        monkeypatch.setattr(Comparison, "compare", whole)
+        code, out, err = run(words_of(config()))
+        assert code == 0, err
+        assert len(results(config())) == 2
+        assert kept.stat().st_mtime_ns == before
+        assert "report.html" in out
+        names = {path.name for path in Path(config().output).iterdir()}
+        assert names == {"settings.json", "photos", "report.html", "metrics.csv", "metrics.json"}
+
+    def test_ctrl_c_within_a_photo_keeps_nothing_of_it(self, config, monkeypatch):
+        calls = []
+
+        def stop(step, most, start):
+            calls.append(step)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+
+        comparison = Comparison(config(), stop)
+        with pytest.raises(KeyboardInterrupt):
+            comparison.compare(config().photos[0])
+        assert not list(comparison.folder.glob("photos/*"))
+
+    def test_a_bad_photo_is_named_and_the_others_are_compared(self, config, run, tmp_path):
+        broken = tmp_path / "broken.jpg"
+        broken.write_bytes(b"no picture")
+        thin = tmp_path / "thin.png"
+        Image.fromarray(draw_photo(1, 200, 20)).save(thin)
+        given = config(photos=(str(broken), config().photos[0], str(thin)), also_from=())
+        code, _, err = run(words_of(given))
+        assert code == 1
+        failures = [line for line in err.splitlines() if line.startswith("failed:")]
+        assert len(failures) == 2
+        assert "broken.jpg" in failures[0]
+        assert "thin.png" in failures[1]
+        assert "32 px" in failures[1]
+        assert [result["photo"] for result in results(given).values()] == ["photo00.jpg"]
+
+    def test_no_photo_at_all(self, config, run, tmp_path):
+        broken = tmp_path / "broken.jpg"
+        broken.write_bytes(b"no picture")
+        code, _, err = run(words_of(config(photos=(str(broken),))))
+        assert code == 2
+        assert "error: no photo could be compared" in err
+
+    def test_another_picture_than_the_trained_one_is_told(self, config, run, tmp_path):
+        other = tmp_path / "other.png"
+        Image.fromarray(draw_photo(7)).save(other)
+        given = config(style=str(other), photos=config().photos[:1], also_from=())
+        code, _, err = run(words_of(given))
+        assert code == 0
+        assert "note:" in err
+        assert "other.png is not the file" in err
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("changes", "part"),
+        [
+            ({"size": 100}, "another size (48, not 100)"),
+            ({"budgets": (3,)}, "another budgets"),
+            ({"seed": 9}, "another seed"),
+            ({"optimizer": "adam"}, "another optimizer"),
+            ({"init": "noise"}, "another init"),
+            ({"precision": "mixed_bfloat16"}, "another precision"),
+        ],
+    )
+    def test_a_report_with_other_settings_is_left_alone(self, config, changes, part):
+        Comparison(config())
+        with pytest.raises(UserError) as error:
+            Comparison(config(**changes))
+        assert part in str(error.value)
+        assert "name another folder" in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("changes", "part"),
+        [
+            ({"size": 31}, "--size must be from 32"),
+            ({"seed": -1}, "--seed"),
+            ({"budgets": ()}, "--budgets"),
+            ({"budgets": (0, 5)}, "--budgets"),
+            ({"style": ""}, "--style is missing"),
+            ({"output": ""}, "--output is missing"),
+            ({"photos": ()}, "there is no PHOTO"),
+        ],
+    )
+    def test_options_out_of_range(self, config, changes, part):
+        with pytest.raises(UserError, match=part):
+            config(**changes)
+
+    def test_files_that_are_not_there(self, config, run):
+        for changes, part in (
+            ({"checkpoint": "nothing"}, "no trained style 'nothing'"),
+            ({"style": "nothing.png"}, "nothing.png: no such file"),
+            ({"photos": ("nothing.jpg",)}, "nothing.jpg: no such file"),
+            ({"vgg_weights": "nothing.h5"}, "--vgg-weights"),
+        ):
+            code, _, err = run(words_of(config(**changes)))
+            assert code == 2
+            assert part in err
+            assert len(err.strip().splitlines()) == 1
+
+    def test_a_card_without_its_loss(self, config, trained, tmp_path):
+        (tmp_path / "poor").mkdir()
+        for name in ("network.weights.h5", "style.json"):
+            (tmp_path / "poor" / name).write_bytes((trained / "plain" / name).read_bytes())
+        card = json.loads((tmp_path / "poor" / "style.json").read_text())
+        del card["config"]["style_weight"]
+        (tmp_path / "poor" / "style.json").write_text(json.dumps(card))
+        with pytest.raises(UserError, match="does not tell the loss"):
+            Comparison(config(checkpoint="poor", checkpoints=str(tmp_path)))
+
+    def test_no_room_to_write(self, config, tmp_path):
+        (tmp_path / "file").write_text("not a folder")
+        with pytest.raises(UserError, match="cannot be written"):
+            Comparison(config(output=str(tmp_path / "file" / "report")))
+
+
+def test_list_photos(photos, tmp_path):
+    found = list_photos([str(photos), str(photos / "photo03.jpg"), "https://x.org/a.jpg"])
+    assert len(found) == 13
+    assert found[-1] == "https://x.org/a.jpg"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no photos"):
+        list_photos([str(tmp_path / "empty")])
