@@ -165,7 +165,7 @@ def loss_words(settings):
         f"That of the network's training, in its {settings['loss_form']} form: "
         f"{settings['content_weight']:g} × content ({content}) + "
         f"{settings['style_weight']:g} × style ({style}) + "
-        f"{settings['tv_weight']:g} × total variation (tv)"
+        f"{settings['tv_weight']:g} × total variation (tv); convolutions in {settings['precision']}"
     )
 
 

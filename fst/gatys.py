@@ -87,8 +87,8 @@ def optimize(
             It is scaled to `options.size`.
         style: one style image in the same forms, or a list of them.
         options: `GatysOptions`; its defaults when None.
-        features: a `fst.perceptual.Vgg19Features` with the pooling that the options ask for;
-            the default weights are loaded when None.
+        features: a `fst.perceptual.Vgg19Features` with the pooling and the precision that the
+            options ask for; the default weights are loaded when None.
         on_step: called after every evaluation as `on_step(step, best_picture)`, with a `Step` and a
             function that returns the best picture so far, float32 at the size of the scale. If it
             returns True, the optimisation ends there.
@@ -109,17 +109,18 @@ def optimize(
     options = options or GatysOptions()
     content = _Source(content, "content")
     styles = [_Source(s, "style") for s in (style if isinstance(style, list | tuple) else [style])]
+    if not styles:
+        raise ValueError("there is no style image")
     _check_style_weights(options, styles)
     sizes = scale_sizes(content.scaled(options.size).shape[:2], options.scales)
-    run = _Run(options, features or load_vgg19(pooling=options.pooling), on_step)
+    features = features or load_vgg19(precision=options.precision, pooling=options.pooling)
+    run = _Run(options, features, on_step)
     start, interrupted = None, False
     try:
         for height, width in sizes:
             shrink = max(height, width) / max(sizes[-1])
             photo = _resized(content.pixels, height, width)
-            paintings = [
-                s.scaled(max(MIN_SIZE, round(options.style_size * shrink))) for s in styles
-            ]
+            paintings = [s.scaled(options.style_size, shrink) for s in styles]
             if start is None:
                 start = _first_picture(options, photo, paintings[0])
             run.scale(photo, paintings, _resized(start, height, width))
@@ -132,6 +133,11 @@ def optimize(
             raise
     picture = np.clip(_resized(run.best_picture(), *sizes[-1]), 0, 255)
     return Result(picture, run.best_losses, run.trace, interrupted)
+
+
+def count_steps(size, options):
+    """How many steps `options` make over all scales, for a content image of height and width."""
+    return options.steps * len(scale_sizes(_scaled_size(size, options.size), options.scales))
 
 
 def scale_sizes(size, scales):
@@ -164,12 +170,12 @@ class _Run:
         self.options = options
         self._features, self._on_step = features, on_step
         self._clock = 0.0
+        self._is_first = True  # evaluation of a scale: totals of another do not compare.
 
     def scale(self, photo, paintings, start):
         """Optimises at one size; all pictures float32 `[H, W, 3]`."""
         differentiate = _loss_and_gradient(self.options, self._features, photo, paintings)
-        self._size, self._left = photo.shape[:2], self.options.steps
-        self.best_losses = None
+        self._size, self._left, self._is_first = photo.shape[:2], self.options.steps, True
         optimiser = _lbfgs if self.options.optimizer == "lbfgs" else _adam
         optimiser(self, differentiate, start)
 
@@ -192,8 +198,9 @@ class _Run:
                 f"the loss is not finite in step {len(self.trace) + 1} ({losses.total:g}): lower "
                 "--style-weight, --content-weight or --tv-weight, or --learning-rate with adam"
             )
-        if self.best_losses is None or losses.total < self.best_losses.total:
+        if self._is_first or losses.total < self.best_losses.total:
             self.best_losses, self.best_picture = losses, picture
+        self._is_first = False
         seconds = time.perf_counter() - self._clock
         row = Step(len(self.trace) + 1, *self._size, losses, self.best_losses.total, seconds)
         self.trace.append(row)
@@ -358,14 +365,14 @@ class _Source:
             shape = list(self.pixels.shape)
             raise ValueError(f"{self.name} has the shape {shape}, not [height, width, 3]")
 
-    def scaled(self, long_side):
+    def scaled(self, long_side, shrink=1.0):
         """The picture with this long side, in px; raises a UserError if the short one is too short.
 
         Where the image itself has too few pixels is told as well: enlarged, it would be all blur.
+        `shrink`, 0 to 1, makes it smaller still, for a coarse scale, as far as its short side lets.
         """
         height, width, _ = self.pixels.shape
-        scale = long_side / max(height, width)
-        scaled = max(1, round(height * scale)), max(1, round(width * scale))
+        scaled = _scaled_size((height, width), long_side)
         if min(height, width) < MIN_SIZE:
             raise UserError(
                 f"{self.name}: is {width}x{height} px; a {self._role} image needs {MIN_SIZE} px on "
@@ -377,7 +384,14 @@ class _Source:
                 f"{self.name}: is {scaled[1]}x{scaled[0]} px at {flag} {long_side}; its short side "
                 f"needs {MIN_SIZE} px: raise {flag}"
             )
-        return _resized(self.pixels, *scaled)
+        shrink = max(shrink, MIN_SIZE / min(scaled))
+        return _resized(self.pixels, *(round(side * shrink) for side in scaled))
+
+
+def _scaled_size(size, long_side):
+    """Height and width in proportion to `size`, whole px, the longer one `long_side`."""
+    scale = long_side / max(size)
+    return tuple(max(1, round(side * scale)) for side in size)
 
 
 def _resized(picture, height, width):
@@ -391,7 +405,7 @@ def _first_picture(options, photo, painting):
         return photo
     height, width, _ = photo.shape
     if options.init == "noise":
-        noise = np.random.default_rng(options.seed).normal(127.5, 64, photo.shape)
+        noise = np.random.default_rng(options.seed).normal(127.5, options.noise, photo.shape)
         return np.clip(noise, 0, 255).astype(np.float32)
     # The painting, scaled to cover the photo and cut to its size around the middle.
     scale = max(height / painting.shape[0], width / painting.shape[1])

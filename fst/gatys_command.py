@@ -40,44 +40,57 @@ def check(config):
         raise UserError(f"--output {output}: is a folder; give a file name")
     if config.sweep:
         parse_sweep(config.sweep)
+        if config.trace or config.snapshots:
+            raise UserError("--trace and --snapshots are for one picture: leave them or --sweep")
     if config.trace and Path(config.trace).is_dir():
         raise UserError(f"--trace {config.trace}: is a folder; give a file name")
     for flag, path in (("--output", config.output), ("--trace", config.trace)):
         if path:
             files.check_writable(Path(path), flag)
+            _check_spares(path, flag, (config.content, *config.style))
+
+
+def _check_spares(path, flag, sources):
+    """Raises a UserError if writing `path` would overwrite one of the images it is made from."""
+    path = Path(path)
+    for source in sources:
+        if files.is_url(source) or not Path(source).exists() or not path.exists():
+            continue
+        if path.samefile(source):
+            raise UserError(f"{flag} {path}: would overwrite {source}; give another file name")
 
 
 def _optimize(config, content, styles):
-    from fst.gatys import optimize
+    from fst.gatys import count_steps, optimize
     from fst.perceptual import load_vgg19
     from fst.report import StepReporter
 
-    features = load_vgg19(config.vgg_weights, pooling=config.pooling)
+    features = load_vgg19(config.vgg_weights, config.precision, config.pooling)
     snapshots = Snapshots(config.output, config.snapshots)
     with StepReporter() as reporter:
-        steps = _count_steps(config, content)
+        steps = count_steps(content.shape[:2], config)
 
         def after(step, best):
             reporter.step(step, steps)
-            snapshots.after(step, best)
+            try:
+                snapshots.after(step, best)
+            except UserError as error:
+                if step.step == 1:
+                    raise
+                # Late, as when the disk is full: the picture itself must not be lost with them.
+                snapshots.end()
+                reporter.event(f"no more snapshots: {error}")
 
         result = optimize(content, styles, config.options(), features=features, on_step=after)
     images.save_or_rescue(config.output, result.picture)
-    snapshots.animate(result.picture.shape[:2])
     if config.trace:
         write_trace(config.trace, result.trace)
-    done = f"stopped after {len(result.trace)} of {steps}" if result.interrupted else f"{steps}"
+    snapshots.animate(result.picture.shape[:2])
+    done = len(result.trace)
+    done = f"stopped after {done} of {steps}" if result.interrupted else done
     terms = "  ".join(f"{name} {value:.4g}" for name, value in result.losses._asdict().items())
     print(f"{config.output}: the best of {done} steps, {terms}")
     return 130 if result.interrupted else 0
-
-
-def _count_steps(config, content):
-    from fst.gatys import scale_sizes
-
-    height, width, _ = content.shape
-    scale = config.size / max(height, width)
-    return config.steps * len(scale_sizes((height * scale, width * scale), config.scales))
 
 
 def write_trace(path, trace):
@@ -118,6 +131,10 @@ class Snapshots:
             path = self._folder / f"{step.step:05d}.png"
             images.save_picture(path, best())
             self._frames.append(path)
+
+    def end(self):
+        """Takes no more of them."""
+        self._every = 0
 
     def animate(self, size):
         """Writes the snapshots of this run as an animated WebP beside their folder.

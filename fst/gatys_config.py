@@ -1,11 +1,11 @@
 """Every option of the companion optimiser: its name, default, unit and meaning; and its presets."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from fst.config import LossForm, check_layers, check_ranges
+from fst.config import LossForm, Precision, check_layers, check_ranges, flag_of
 from fst.errors import UserError
 
 GatysPreset = Literal[
@@ -36,6 +36,9 @@ class GatysOptions:
 
     init: Literal["content", "noise", "style"] = "content"
     """Picture to start from."""
+
+    noise: float = 64.0
+    """Standard deviation of the noise to start from, in grey levels around mid-grey."""
 
     seed: int = 1
     """Seed of the noise to start from."""
@@ -78,6 +81,9 @@ class GatysOptions:
     pooling: Literal["max", "average"] = "max"
     """VGG19's pooling: max, as it was trained; average, as Gatys et al. preferred."""
 
+    precision: Precision = "float32"
+    """Arithmetic of the convolutions; mixed_bfloat16 is faster on CPUs that have AVX512-BF16."""
+
     learning_rate: float = 2.0
     """Adam's learning rate, in grey levels (of 255): about what a pixel moves in one step."""
 
@@ -85,9 +91,15 @@ class GatysOptions:
     """Adam's memory of the direction, 0 to 1."""
 
     def __post_init__(self):
+        _check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
         weights = self.style_layer_weights
+        preset = PRESETS[self.preset]
+        its_layers = preset.get("style_layers", GatysOptions.style_layers)
+        if weights == preset.get("style_layer_weights") and self.style_layers != its_layers:
+            weights = ()  # The preset's weights are for its own layers.
+            object.__setattr__(self, "style_layer_weights", weights)
         if weights and len(weights) != len(self.style_layers):
             raise UserError(
                 f"--style-layer-weights: {len(weights)} weights for {len(self.style_layers)} "
@@ -108,10 +120,7 @@ class GatysOptions:
         """
         if preset not in PRESETS:
             raise UserError(f"--preset is one of {', '.join(PRESETS)}, not '{preset}'")
-        preset_options = dict(PRESETS[preset])
-        if "style_layers" in options:  # The preset's weights are for its own layers.
-            preset_options.pop("style_layer_weights", None)
-        return cls(**{**preset_options, **options, "preset": preset})
+        return cls(**{**PRESETS[preset], **options, "preset": preset})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,6 +157,8 @@ class GatysConfig(GatysOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.style is tyro.MISSING:  # A preset's values, which `fst.cli` reads the rest into.
+            return
         if not self.style:
             raise UserError("there is no STYLE: give a style image after the content image")
         if not self.output:
@@ -155,7 +166,7 @@ class GatysConfig(GatysOptions):
         if self.snapshots < 0:
             raise UserError(f"--snapshots must be from 0, not {self.snapshots}")
         given = self.style_image_weights
-        if given and isinstance(self.style, tuple) and len(given) != len(self.style):
+        if given and len(given) != len(self.style):
             raise UserError(
                 f"--style-image-weights: {len(given)} weights for {len(self.style)} style images; "
                 "give one for each"
@@ -167,8 +178,17 @@ class GatysConfig(GatysOptions):
         return GatysOptions(**{name: getattr(self, name) for name in names})
 
 
+def _check_choices(config):
+    """Raises a UserError where an option is none of its choices: Python calls are not parsed."""
+    for name, kind in get_type_hints(GatysOptions).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise UserError(f"{flag_of(name)} is one of {', '.join(get_args(kind))}, not '{value}'")
+
+
 _RANGES = (
     ("steps", 1, 1_000_000),
+    ("noise", 0.0, 128.0),
     ("seed", 0, 2**31 - 1),
     ("size", MIN_SIZE, 8192),
     ("style_size", MIN_SIZE, 4096),
@@ -197,24 +217,32 @@ def _over_channels(style_weight, channels):
     return {"style_weight": style_weight * sum(shares), "style_layer_weights": shares}
 
 
-# Mean activations of relu1_1, 2_1, 3_1, 4_1, 5_1 and of relu4_2 with average pooling, over the
-# packaged sample photos at 384 px. Gatys et al. scaled VGG19 so that they are all 1.
-_MEAN_STYLE = (23.1, 98.5, 73.1, 227.0, 11.8)
-_MEAN_CONTENT = 144.5
+# Mean activations of relu1_1, 2_1, 3_1, 4_1, 5_1 and of relu4_2 over the packaged sample photos at
+# 384 px. Gatys et al. scaled VGG19 so that they are all 1.
+_MEAN_STYLE = (23.1, 116.8, 120.8, 498.1, 47.6)
+_MEAN_CONTENT = 326.1
+
+
+def _gatys_style_options():
+    """Each layer's weight 1e3 / n² for its n channels, on features whose mean is 1."""
+    channels = (64, 128, 256, 512, 512)
+    shares = [1e3 / n**2 / mean**4 for n, mean in zip(channels, _MEAN_STYLE, strict=True)]
+    return {"style_weight": sum(shares), "style_layer_weights": tuple(shares)}
+
 
 PRESETS = {
     "fst": {},
-    # Gatys, Ecker, Bethge, CVPR 2016, sections 2 and 3: alpha / beta = 1e-3, equal style layers,
-    # average pooling, white noise. The number of steps is not given there; 500 is what Johnson et
-    # al. found enough.
+    # Gatys, Ecker, Bethge, CVPR 2016: layers, optimiser and white noise as in sections 2 and 3; the
+    # weights and steps of Leon Gatys's own program (leongatys/PytorchNeuralStyleTransfer), since
+    # the ratio that the paper prints leaves hardly any style with the sums that it prints. Noise as
+    # faint as in that program.
     "gatys2016": {
-        "loss_form": "absolute",
+        "loss_form": "mean",
         "content_weight": 1 / _MEAN_CONTENT**2,
-        "style_weight": 1e3 * sum(m**-4 for m in _MEAN_STYLE) / 5,
-        "style_layer_weights": tuple(m**-4 for m in _MEAN_STYLE),
+        **_gatys_style_options(),
         "tv_weight": 0.0,
-        "pooling": "average",
         "init": "noise",
+        "noise": 1.0,
         "steps": 500,
         "scales": 1,
     },

@@ -8,7 +8,9 @@ _FONT_SIZE = 22  # px
 
 
 def draw_grid(rows, row_labels, column_labels=()):
-    """Draws rows of pictures, each row as high as its highest picture.
+    """Draws rows of pictures, each row as high as its highest picture or its label.
+
+    Each column is as wide as its widest picture, or the longest word of its label.
 
     Args:
         rows: lists of pictures, `[H, W, 3]` in 0-255 of any sizes; None leaves a place empty.
@@ -25,6 +27,11 @@ def draw_grid(rows, row_labels, column_labels=()):
     font = ImageFont.load_default(size=_FONT_SIZE)
     left_labels = [_wrap(label, font, 150) for label in row_labels]
     top_labels = [_wrap(label, font, w) for label, w in zip(column_labels, widths, strict=False)]
+    # A place that stayed empty, or a small picture, is narrower than its label.
+    for index, label in enumerate(top_labels):
+        widths[index] = max(widths[index], _measure(label, font)[0])
+    for index, label in enumerate(left_labels):
+        heights[index] = max(heights[index], _measure(label, font)[1])
     left = max((_measure(label, font)[0] for label in left_labels), default=0)
     top = max((_measure(label, font)[1] for label in top_labels), default=0)
     left, top = left + 2 * _GAP if left else 0, top + 2 * _GAP if top else 0

@@ -92,42 +92,73 @@ def combinations(options, axes):
 def run_sweep(config, content, styles):
     """Makes the pictures, draws them into `config.output`, writes the CSV file; the exit code.
 
-    After Ctrl-C the pictures that are done are drawn.
+    After Ctrl-C the pictures that are done are drawn. One that fails after others were done is told
+    of and its place stays empty; the exit code is then 1.
     """
     axes = parse_sweep(config.sweep)
     runs = combinations(config.options(), axes)
     table = Path(config.output).with_suffix(".csv")
     files.check_writable(table, "--output")
     done, interrupted = _run_all(config, axes, runs, content, styles)
-    _write_table(table, axes, done)
-    images.save_or_rescue(config.output, _draw(axes, done))
+    try:
+        images.save_or_rescue(config.output, _draw(axes, done))
+    finally:
+        _write_table(table, axes, done)
     print(f"{len(done)} of {len(runs)} pictures: {config.output}, their numbers: {table}")
-    return 130 if interrupted else 0
+    if interrupted:
+        return 130
+    return 0 if len(done) == len(runs) else 1
 
 
 def _run_all(config, axes, runs, content, styles):
-    """The finished runs as `(values, picture, numbers)`, and whether Ctrl-C came."""
-    from fst.gatys import optimize
-    from fst.perceptual import load_vgg19
+    """The finished runs as `(values, picture, numbers)`, and whether Ctrl-C came.
+
+    Raises:
+        UserError: the first run failed.
+        KeyboardInterrupt: Ctrl-C came before any was finished.
+    """
     from fst.report import StepReporter
 
     features, done = {}, []
     with StepReporter() as reporter:
-        for number, (values, options) in enumerate(runs, start=1):
-            if options.pooling not in features:
-                features[options.pooling] = load_vgg19(config.vgg_weights, pooling=options.pooling)
-            title = f"picture {number} of {len(runs)}, {_label(axes, values)}"
-
-            def show(step, best, title=title, options=options):
-                reporter.step(step, max(step.step, options.steps), title)
-
-            result = optimize(
-                content, styles, options, features=features[options.pooling], on_step=show
-            )
-            if result.interrupted:
-                return done, True
-            done.append((values, result.picture, _numbers(content, result)))
+        try:
+            for number, (values, options) in enumerate(runs, start=1):
+                title = f"picture {number} of {len(runs)}, {_label(axes, values)}"
+                try:
+                    result = _run(config, options, features, content, styles, reporter, title)
+                except UserError as error:
+                    if not done:
+                        raise
+                    reporter.begin("")
+                    reporter.event(f"failed: {title}: {error}")
+                    continue
+                done.append((values, result.picture, _numbers(content, result)))
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            return done, True
     return done, False
+
+
+def _run(config, options, features, content, styles, reporter, title):
+    """The `fst.gatys.Result` of one combination; `features` keeps one VGG19 of each kind."""
+    from fst.gatys import count_steps, optimize
+    from fst.perceptual import load_vgg19
+
+    kind = options.precision, options.pooling
+    if kind not in features:
+        features[kind] = load_vgg19(config.vgg_weights, *kind)
+    steps = count_steps(content.shape[:2], options)
+    result = optimize(
+        content,
+        styles,
+        options,
+        features=features[kind],
+        on_step=lambda step, best: reporter.step(step, steps, title),
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def _numbers(content, result):
@@ -143,8 +174,6 @@ def _numbers(content, result):
 
 def _draw(axes, done):
     """The grid: the first axis goes down, all others across; a single one goes across."""
-    if not done:
-        raise KeyboardInterrupt
     names = list(axes)
     down, across = (names[:1], names[1:]) if len(names) > 1 else ([], names)
     rows, columns = _ticks(axes, down), _ticks(axes, across)

@@ -45,6 +45,7 @@ SETTINGS = {
     "also_from": ["noise"],
     "seed": 7,
     "optimizer": "lbfgs",
+    "precision": "float32",
     "content_weight": 1.0,
     "style_weight": 5.0,
     "tv_weight": 1.0,

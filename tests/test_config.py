@@ -185,6 +185,22 @@ def test_layers_are_checked_before_anything_is_loaded(option):
     assert getattr(TrainingConfig("s.jpg", **{option: ("block5_conv4",)}), option)
 
 
+def test_forms_are_those_that_the_loss_knows():
+    from fst.perceptual import FORMS
+
+    assert config.LossForm.__args__ == FORMS
+    for form in FORMS:
+        assert parse("style.jpg", "--loss-form", form).loss_form == form
+    assert "mean" in complaint("style.jpg", "--loss-form", "sum")
+
+
+def test_poolings_are_those_that_vgg_knows():
+    from fst.gatys_config import GatysOptions
+    from fst.perceptual import POOLINGS
+
+    assert GatysOptions.__annotations__["pooling"].__args__ == POOLINGS
+
+
 def test_layers_are_those_that_the_loss_knows():
     from fst.perceptual import keras_layer_name
 

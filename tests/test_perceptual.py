@@ -10,6 +10,7 @@ from fst.errors import UserError
 from fst.perceptual import (
     CONTENT_LAYERS,
     FORMS,
+    POOLINGS,
     STYLE_LAYERS,
     LossTerms,
     PerceptualLoss,
@@ -237,6 +238,66 @@ def test_relative_form_is_what_it_says():
     assert found.style == pytest.approx(np.mean(per_layer), rel=1e-4)
 
 
+def test_mean_form_is_that_of_the_tutorials():
+    """Means over a layer's features and over its Gram matrix, then over the layers."""
+    style, stylised, content = picture(10, 6), picture(8, 6, 1), picture(8, 6, 2)
+    features, shares = TinyFeatures(), (0.3, 0.7)
+    loss = tiny_loss(
+        [style],
+        features,
+        form="mean",
+        content_layers=TinyFeatures.names,
+        style_layer_weights=shares,
+    )
+    found = terms_of(loss, stylised[None], content[None])
+
+    def arrays(image):
+        return [np.asarray(f, np.float64)[0] for f in features(image[None], TinyFeatures.names)]
+
+    def gram(f):
+        return np.einsum("hwi,hwj->ij", f, f) / f[..., 0].size
+
+    pairs = list(zip(arrays(stylised), arrays(content), arrays(style), strict=True))
+    per_layer = [np.mean((f - p) ** 2) for f, p, _ in pairs]
+    assert found.content == pytest.approx(np.mean(per_layer), rel=1e-4)
+    per_layer = [np.mean((gram(f) - gram(a)) ** 2) for f, _, a in pairs]
+    assert found.style == pytest.approx(np.dot(shares, per_layer), rel=1e-4)
+
+
+class Given:
+    """Features that are the picture itself, so that a loss can be computed by hand."""
+
+    def __call__(self, image, layer_names):
+        return [ops.cast(image, "float32") for _ in layer_names]
+
+
+def test_mean_form_by_hand():
+    def flat(*rgb):
+        return np.tile(np.array(rgb, np.float32), (1, 2, 2, 1))
+
+    loss = PerceptualLoss(
+        Given(), [flat(1, 0, 0)[0]], form="mean", style_layers=("relu1_1",), tv_weight=0.5
+    )
+    image = flat(2, 0, 0)
+    image[0, 1, 1, 0] = 6  # Red is 2, 2, 2 and 6.
+    terms = terms_of(loss, image, flat(2, 3, 0))
+    # Of 12 values four differ by 3, and one by 4.
+    assert terms.content == pytest.approx((4 * 9 + 16) / 12)
+    # Red with red: (4 + 4 + 4 + 36) / 4 = 12 where the style has 1; the other eight are 0 in both.
+    assert terms.style == pytest.approx((12 - 1) ** 2 / 9)
+    # One step down and one to the right, of 4 levels of 255.
+    assert terms.tv == pytest.approx(8 / 255)
+    assert terms.total == pytest.approx(terms.content + 5 * terms.style + 0.5 * terms.tv)
+
+
+def test_mean_forms_total_variation_is_tensorflows():
+    images = np.stack([picture(9, 13, seed) for seed in (1, 2)])
+    found = terms_of(tiny_loss([picture(9, 9)], form="mean"), images, images)
+    wanted = tf.image.total_variation(tf.constant(images / 255)).numpy()
+    assert found.tv == pytest.approx(wanted.mean(), rel=1e-5)
+    assert found.tv > 10  # A sum, and not a mean.
+
+
 def test_a_black_photo_has_a_finite_loss(vgg):
     loss = PerceptualLoss(vgg, [picture(32, 32)])
     black = np.zeros((1, 32, 32, 3), np.float32)
@@ -301,7 +362,11 @@ def test_a_style_image_is_needed():
 @pytest.mark.parametrize("form", FORMS)
 def test_gradient_is_that_of_finite_differences(form):
     # As large as the other terms, in each form.
-    weights = {"relative": (1.0, 2.0, 0.5), "absolute": (1.0, 50.0, 1e-5)}[form]
+    weights = {
+        "relative": (1.0, 2.0, 0.5),
+        "absolute": (1.0, 50.0, 1e-5),
+        "mean": (1.0, 0.5, 0.01),
+    }[form]
     names = ("content_weight", "style_weight", "tv_weight")
     loss = tiny_loss([picture(5, 6)], form=form, **dict(zip(names, weights, strict=True)))
     content = loss.content_features(picture(4, 6, 1)[None])
@@ -313,7 +378,7 @@ def test_gradient_is_that_of_finite_differences(form):
     gradient = tape.gradient(total, variable).numpy()
 
     for direction in np.random.default_rng(3).normal(0, 1, (5, *image.shape)).astype(np.float32):
-        step = 0.5
+        step = 0.05 if form == "mean" else 0.5  # Its total variation has kinks.
         ahead = float(loss(image + step * direction, content).total)
         behind = float(loss(image - step * direction, content).total)
         slope = float(np.sum(gradient * direction))
@@ -417,6 +482,60 @@ def test_loss_is_float32_in_half_precision(precision, vgg):
         found[features] = [float(term) for term in terms]
     np.testing.assert_allclose(found[half], found[vgg], rtol=0.1)
     assert keras.config.dtype_policy().name == "float32"
+
+
+# --- Pooling -------------------------------------------------------------------------------------
+
+
+def test_average_pooling_only_replaces_the_pools(vgg):
+    """The same as VGG19 built layer by layer with its own weights and NumPy's mean over 2 x 2."""
+    average = Vgg19Features(None, pooling="average")
+    average._vgg.set_weights(vgg._vgg.get_weights())
+    image = picture(48, 32)[None]
+    names = ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_1"]
+    found = dict(zip(names, average(image, names), strict=True))
+    x = image[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
+    compared = []
+    for block, layers in {1: 2, 2: 2, 3: 4, 4: 4, 5: 1}.items():
+        if block > 1:
+            x = x.reshape(1, x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean(axis=(2, 4))
+        for number in range(1, layers + 1):
+            name = f"relu{block}_{number}"
+            kernel, bias = vgg._vgg.get_layer(keras_layer_name(name)).get_weights()
+            x = np.maximum(tf.nn.conv2d(x, kernel, 1, "SAME").numpy() + bias, 0)
+        np.testing.assert_allclose(found[name] / x.max(), x / x.max(), atol=1e-4)
+        compared.append(name)
+    assert compared == names
+
+
+def test_both_poolings_have_the_weights_of_the_file(vgg_file):
+    features = {pooling: load_vgg19(str(vgg_file), pooling=pooling) for pooling in POOLINGS}
+    weights = {pooling: f._vgg.get_weights() for pooling, f in features.items()}
+    assert len(weights["max"]) == 32
+    for one, other in zip(weights["max"], weights["average"], strict=True):
+        np.testing.assert_array_equal(one, other)
+    image = picture(32, 32)[None]
+    early, late = (
+        {pooling: f(image, [name])[0].numpy() for pooling, f in features.items()}
+        for name in ("relu1_2", "relu2_1")
+    )
+    np.testing.assert_array_equal(early["max"], early["average"])  # Before the first pool.
+    assert np.abs(late["max"] - late["average"]).mean() > 0.01 * np.abs(late["max"]).mean()
+
+
+def test_average_pooling_is_frozen_and_in_the_precision_asked_for():
+    half = Vgg19Features(None, "mixed_bfloat16", "average")
+    assert half._vgg.trainable_weights == []
+    assert half._vgg.get_layer("block2_conv1").compute_dtype == "bfloat16"
+    (found,) = half(picture(32, 32)[None], ["relu2_1"])
+    assert found.dtype == tf.float32
+    kinds = [type(layer).__name__ for layer in half._vgg.layers if "pool" in layer.name]
+    assert kinds == ["AveragePooling2D"] * 5
+
+
+def test_unknown_pooling():
+    with pytest.raises(ValueError, match="pooling is one of max, average, not 'median'"):
+        Vgg19Features(None, pooling="median")
 
 
 # --- Weights files -------------------------------------------------------------------------------
