@@ -95,6 +95,8 @@ def _first_words(box):
     for line in box.splitlines()[1:]:
         text = line.strip("│|╭╮╰╯ ").strip()
         if set(text) <= set("─-"):
-            break
+            if words:
+                break
+            continue  # Where the terminal has no box-drawing characters a rule comes first.
         words.append(text)
     return " ".join(words).rstrip(".") or "the command line cannot be understood"

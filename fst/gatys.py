@@ -104,6 +104,8 @@ def optimize(
         >>> result = optimize("photo.jpg", "painting.jpg", GatysOptions(size=256, steps=100))
         >>> result.picture.shape, result.losses.total
     """
+    import tensorflow as tf
+
     from fst.perceptual import load_vgg19
 
     options = options or GatysOptions()
@@ -127,6 +129,11 @@ def optimize(
             start = run.best_picture()
     except _Stop:
         pass
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            f"a picture of {sizes[-1][1]}x{sizes[-1][0]} px does not fit in memory with its "
+            "features: lower --size"
+        ) from None
     except KeyboardInterrupt:
         interrupted = True
         if not run.trace:

@@ -62,7 +62,9 @@ def load_vgg19(weights="imagenet", precision="float32", pooling="max"):
 
     Raises:
         UserError: there is no such file, it is not VGG19's, or the download failed.
+        ValueError: there is no such pooling.
     """
+    _check_pooling(pooling)
     if weights == "imagenet":
         weights = os.environ.get(WEIGHTS_VARIABLE) or weights
     if weights != "imagenet" and not os.path.isfile(weights):
@@ -100,8 +102,7 @@ class Vgg19Features:
     """
 
     def __init__(self, weights="imagenet", precision="float32", pooling="max"):
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not '{pooling}'")
+        _check_pooling(pooling)
         with dtype_policy(precision):
             self._vgg = keras.applications.VGG19(include_top=False, weights=weights)
             if pooling == "average":
@@ -131,6 +132,11 @@ class Vgg19Features:
             outputs = {n: self._vgg.get_layer(keras_layer_name(n)).output for n in layer_names}
             self._models[layer_names] = keras.Model(self._vgg.input, outputs)
         return self._models[layer_names]
+
+
+def _check_pooling(pooling):
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not '{pooling}'")
 
 
 def _with_average_pooling(vgg):

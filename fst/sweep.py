@@ -19,6 +19,7 @@ from fst.gatys_config import GatysOptions
 from fst.grid import draw_grid
 
 _MAX = 200  # combinations: more are surely a slip, and would take days
+_SHARED = ("size", "style_size", "style_image_weights", "precision", "seed")
 _SINGULAR = {"content_layer": "content_layers", "style_layer": "style_layers"}
 
 
@@ -69,7 +70,8 @@ def _value(name, kind, text):
 def combinations(options, axes):
     """Every combination of the axes' values, applied to `options`.
 
-    A swept preset brings its own options, which those of the command line do not replace.
+    A swept preset brings its own options, all but those in `_SHARED`: sizes, above all, since
+    pictures of different sizes do not compare.
 
     Returns:
         A list of `(values, options)`, the last axis changing fastest.
@@ -81,7 +83,8 @@ def combinations(options, axes):
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         if "preset" in chosen:
-            found.append((values, GatysOptions.from_preset(**chosen)))
+            shared = {name: getattr(options, name) for name in _SHARED}
+            found.append((values, GatysOptions.from_preset(**{**shared, **chosen})))
             continue
         if "style_layers" in chosen and "style_layer_weights" not in chosen:
             chosen["style_layer_weights"] = ()  # Those were for other layers.

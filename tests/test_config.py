@@ -339,3 +339,13 @@ def test_wrong_use_exits_with_2_and_no_traceback():
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.fullmatch(r"error: .*--steps.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_complaint_is_read_whatever_the_terminal_can_draw(encoding, monkeypatch):
+    """Where it has no box-drawing characters, the box begins with a rule."""
+    boxes = {
+        "utf-8": "╭─ Parsing error ─╮\n│ bad steps │\n│ ───────── │\n│ For help │\n╰─────────╯\n",
+        "ascii": " Parsing error \n-----------\n  bad steps \n  ---------\n  For help \n",
+    }
+    assert cli._first_words(boxes[encoding]) == "bad steps"

@@ -588,6 +588,15 @@ def test_ctrl_c_between_two_scales_keeps_the_coarse_picture(monkeypatch):
     assert result.picture.shape == (99, 131, 3)
 
 
+def test_too_large_for_the_memory_is_one_line(monkeypatch):
+    def no_room(run, differentiate, start):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(gatys, "_lbfgs", no_room)
+    with pytest.raises(UserError, match=r"64x48 px does not fit in memory .* lower --size"):
+        make()
+
+
 def test_ctrl_c_before_any_step_is_raised(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -604,6 +613,7 @@ EFFECTS = {
     "optimizer": "adam",
     "steps": 2,
     "init": "style",
+    "noise": 5.0,
     "seed": 2,
     "size": 60,
     "style_size": 50,
@@ -640,7 +650,7 @@ def before_the_change(optimizer, init, features=None):
 def test_every_option_takes_effect(vgg, vgg_file, name):
     base = {
         "optimizer": "adam" if name in ("learning_rate", "beta_1") else "lbfgs",
-        "init": "noise" if name == "seed" else "content",
+        "init": "noise" if name in ("seed", "noise") else "content",
     }
     options, features = {**base, "steps": 3, name: EFFECTS[name]}, None
     if name == "pooling":
@@ -693,6 +703,7 @@ def test_nothing_to_gain_leaves_the_photo_alone():
         ({"beta_1": 1.0}, "--beta-1"),
         ({"learning_rate": 0.0}, "--learning-rate"),
         ({"seed": -1}, "--seed"),
+        ({"noise": 129.0}, "--noise must be from 0"),
         ({"content_layers": ()}, "--content-layers is empty"),
         ({"style_layers": ("relu9_9",)}, "--style-layers: VGG19 has no layer 'relu9_9'"),
         ({"style_layer_weights": (1.0,)}, "--style-layer-weights: 1 weights for 5 layers"),
@@ -745,6 +756,7 @@ def layer_weights(options):
                 "loss_form": "mean",
                 "pooling": "max",
                 "init": "noise",
+                "noise": 1.0,
                 "optimizer": "lbfgs",
                 "content_layers": ("relu4_2",),
                 "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),

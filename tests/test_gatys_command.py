@@ -174,6 +174,7 @@ OPTIONS = {
     "optimizer": "adam",
     "steps": 3,
     "init": "noise",
+    "noise": 30.0,
     "seed": 7,
     "size": 70,
     "style_size": 50,

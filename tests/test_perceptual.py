@@ -534,8 +534,9 @@ def test_average_pooling_is_frozen_and_in_the_precision_asked_for():
 
 
 def test_unknown_pooling():
-    with pytest.raises(ValueError, match="pooling is one of max, average, not 'median'"):
-        Vgg19Features(None, pooling="median")
+    for make in (Vgg19Features, load_vgg19):
+        with pytest.raises(ValueError, match="pooling is one of max, average, not 'median'"):
+            make(None, pooling="median")
 
 
 # --- Weights files -------------------------------------------------------------------------------
