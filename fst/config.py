@@ -199,6 +199,10 @@ class InferenceConfig:
     max_size: int = 0
     """Long side, in px, that larger photos are scaled down to first (0: never)."""
 
+    tile: str = "auto"
+    """auto: large photos are worked on strip by strip, to the same result, when the memory that is
+    free calls for it. off: never. A number: always, by strips of that many rows."""
+
     format: Literal["keep", "jpg", "png", "webp"] = "keep"
     """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
 
@@ -217,6 +221,11 @@ class InferenceConfig:
             raise UserError(f"--quality must be from 1 to 100, not {self.quality}")
         if self.max_size < 0:
             raise UserError(f"--max-size must be from 0, not {self.max_size}")
+        rows = self.tile.isdecimal() and int(self.tile) >= 1
+        if self.tile not in ("auto", "off") and not rows:
+            raise UserError(
+                f"--tile is auto, off or a number of rows from 1, such as 256, not '{self.tile}'"
+            )
 
 
 PRESETS = {

@@ -84,7 +84,7 @@ class GatysOptions:
     precision: Precision = "float32"
     """Arithmetic of the convolutions; mixed_bfloat16 is faster on CPUs that have AVX512-BF16."""
 
-    learning_rate: float = 2.0
+    learning_rate: float = 5.0
     """Adam's learning rate, in grey levels (of 255): about what a pixel moves in one step."""
 
     beta_1: float = 0.9

@@ -267,11 +267,11 @@ def stylise_file(style, job, config):
     rgb, alpha = _scaled(picture, config.max_size)
     height, width, _ = rgb.shape
     try:
-        stylised = style(rgb)
+        stylised = style(rgb, config.tile)
     except MemoryError:
         raise UserError(
             f"{job.name}: {width}x{height} px do not fit in memory; "
-            f"give --max-size {_smaller(max(height, width))} or less"
+            f"give --tile 256, or --max-size {_smaller(max(height, width))}"
         ) from None
     images.save_picture(job.target, stylised, alpha, quality=config.quality, exif=picture.exif)
 

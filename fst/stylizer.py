@@ -3,8 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint
+from fst import checkpoint, memory
 from fst.network import MIN_SIZE
+from fst.strips import stylise_in_strips
+
+_BYTES_PER_PIXEL = 900  # of memory that the network takes for a whole picture
+_STRIP_BYTES = 2**29  # and may take for a strip
 
 
 class Stylizer:
@@ -27,17 +31,21 @@ class Stylizer:
 
     def __init__(self, trained):
         self.card = trained.read_card()
-        network = trained.read_network()
+        self._network = network = trained.read_network()
         # Free height and width: traced once, and not again for every size of photo.
         spec = tf.TensorSpec([None, None, None, 3], tf.float32)
         self._run = tf.function(lambda batch: network(batch, training=False), [spec])
 
-    def __call__(self, image):
+    def __call__(self, image, tile="auto"):
         """Stylises one picture.
 
         Args:
             image: `[H, W, 3]` RGB in 0-255, uint8 or float, of any size. Below 16 px on a side it
                 is mirrored up to 16 px and the result cropped back.
+            tile: `"off"` takes the picture as a whole, about 0.9 kB of memory for each pixel; a
+                number works strip by strip, of that many rows, with next to no more memory than the
+                picture (see `fst.strips`), to the same result up to a grey level; `"auto"` does so
+                when the memory that is free calls for it.
 
         Returns:
             The stylised picture in the same shape; uint8 for uint8, else float32.
@@ -50,6 +58,11 @@ class Stylizer:
         image = np.asarray(image)
         _check(image)
         height, width, _ = image.shape
+        rows = strip_rows(height, width, tile)
+        if rows:
+            levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+            stylised = stylise_in_strips(self._network, _at_least(levels, MIN_SIZE), rows)
+            return stylised[:height, :width].astype(image.dtype)
         padded = _at_least(image.astype(np.float32), MIN_SIZE)
         try:
             stylised = self._run(padded[None])[0, :height, :width].numpy()
@@ -68,6 +81,29 @@ def load(name_or_path, root=checkpoint.ROOT):
         UserError: there is no such style, with the names that there are.
     """
     return Stylizer(checkpoint.find(name_or_path, root))
+
+
+def strip_rows(height, width, tile):
+    """How many rows of a picture to work on at a time; 0 for the whole picture at once.
+
+    Args:
+        height: of the picture, px.
+        width: of the picture, px.
+        tile: a number of rows, `"off"`, or `"auto"`: strips if the whole picture would take more
+            than half of the memory that is free.
+
+    Raises:
+        ValueError: `tile` is none of them.
+    """
+    if tile == "off":
+        return 0
+    if tile == "auto":
+        if height * width * _BYTES_PER_PIXEL <= memory.available() / 2:
+            return 0
+        return int(np.clip(_STRIP_BYTES // (_BYTES_PER_PIXEL * width), 16, 512))
+    if not str(tile).isdecimal() or int(tile) < 1:
+        raise ValueError(f"tile is a number of rows, 'auto' or 'off', not '{tile}'")
+    return int(tile)
 
 
 def _check(image):

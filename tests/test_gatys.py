@@ -977,4 +977,4 @@ def test_real_vgg_takes_the_style_and_keeps_the_photo(real_vgg):
         assert untouched.content == pytest.approx(0, abs=1e-6)
         assert result.losses.style < 0.45 * untouched.style
         assert result.losses.content < 0.6  # Another photo is at about 1.
-    assert found["lbfgs"].losses.total < 0.95 * found["adam"].losses.total
+    assert found["lbfgs"].losses.total < found["adam"].losses.total

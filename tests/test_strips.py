@@ -1,0 +1,155 @@
+"""A picture stylised strip by strip is the picture stylised whole."""
+
+import errno
+
+import keras
+import numpy as np
+import pytest
+from conftest import draw_photo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fst import memory, strips, stylizer
+from fst.errors import UserError
+from fst.network import build_network
+from fst.strips import stylise_in_strips
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A small network whose norm layers do something, as trained ones do."""
+    keras.utils.set_random_seed(11)
+    network = build_network(4)
+    random = np.random.default_rng(11)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.GroupNormalization):
+            layer.gamma.assign(random.uniform(0.5, 2.0, layer.gamma.shape))
+            layer.beta.assign(random.normal(0, 0.5, layer.beta.shape))
+    rgb = network.get_layer("rgb_conv")
+    rgb.kernel.assign(rgb.kernel.numpy() * 8)  # Untrained, its pictures would be grey.
+    return network
+
+
+def whole(network, image):
+    stylised = network(image[None].astype(np.float32))[0].numpy()
+    return np.rint(stylised).astype(np.uint8)
+
+
+def difference(one, other):
+    return np.abs(one.astype(int) - other.astype(int))
+
+
+def test_the_pictures_are_worth_comparing(network):
+    stylised = whole(network, draw_photo(3, 90, 120))
+    assert stylised.std(axis=(0, 1)).min() > 10
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(16, 130), width=st.integers(16, 130), rows=st.sampled_from((1, 8, 20, 64))
+)
+def test_strips_are_the_whole(network, height, width, rows):
+    image = draw_photo(height, height, width)
+    stylised = stylise_in_strips(network, image, rows)
+    assert stylised.shape == image.shape
+    assert stylised.dtype == np.uint8
+    found = difference(stylised, whole(network, image))
+    # Half precision between the layers, then rounding to whole grey levels.
+    assert found.max() <= 2
+    assert found.mean() < 0.2
+
+
+def test_no_seam_at_the_strips_borders(network):
+    """The error is no larger beside the borders of strips than elsewhere."""
+    image = draw_photo(5, 160, 200)
+    expected = network(image[None].astype(np.float32))[0].numpy()
+    steps = np.abs(np.diff(stylise_in_strips(network, image, 16).astype(float), axis=0))
+    true_steps = np.abs(np.diff(expected, axis=0))
+    excess = (steps - true_steps).mean(axis=(1, 2))
+    borders = np.arange(15, 159, 16)
+    others = np.setdiff1d(np.arange(159), borders)
+    assert abs(excess[borders].mean()) <= abs(excess[others]).max()
+
+
+def test_kept_in_files_it_is_the_same(network, monkeypatch):
+    image = draw_photo(6, 75, 61)
+    in_memory = stylise_in_strips(network, image, 24)
+    monkeypatch.setattr(strips, "_IN_MEMORY", 0)
+    np.testing.assert_array_equal(stylise_in_strips(network, image, 24), in_memory)
+
+
+def test_a_full_disk_is_told_in_one_line(network, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(strips, "_IN_MEMORY", 0)
+    monkeypatch.setattr(strips.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"TMPDIR.*--max-size") as error:
+        stylise_in_strips(network, draw_photo(7), 24)
+    assert "\n" not in str(error.value)
+
+
+def test_too_small(network):
+    with pytest.raises(ValueError, match="40x12"):
+        stylise_in_strips(network, draw_photo(8, 12, 40), 16)
+
+
+class TestStylizer:
+    @pytest.fixture(scope="class")
+    def stylise(self, network, tmp_path_factory):
+        from fst.checkpoint import Checkpoint
+        from fst.stylizer import Stylizer
+
+        trained = Checkpoint(tmp_path_factory.mktemp("style") / "tiny")
+        trained.write_weights(network)
+        trained.write_card({"format": 1, "name": "tiny", "config": {"width": 4}})
+        return Stylizer(trained)
+
+    @pytest.mark.parametrize("size", [(60, 83), (9, 40), (16, 16)])
+    def test_strips_and_whole_agree(self, stylise, size):
+        image = draw_photo(1, *size)
+        tiled, whole_picture = stylise(image, tile=12), stylise(image, tile="off")
+        assert tiled.dtype == np.uint8
+        assert tiled.shape == image.shape
+        assert difference(tiled, whole_picture).max() <= 2
+
+    def test_floats(self, stylise):
+        image = draw_photo(2, 40, 33).astype(np.float32) + 0.3
+        tiled = stylise(image, tile=16)
+        assert tiled.dtype == np.float32
+        np.testing.assert_allclose(tiled, stylise(image), atol=2.5)
+
+    def test_auto_takes_strips_only_when_memory_is_short(self, stylise, monkeypatch):
+        used = []
+        monkeypatch.setattr(
+            stylizer, "stylise_in_strips", lambda *args: used.append(args) or args[1]
+        )
+        image = draw_photo(3, 64, 64)
+        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**34)
+        stylise(image)
+        assert not used
+        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**20)
+        stylise(image)
+        assert len(used) == 1
+
+    def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, monkeypatch):
+        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**30)
+        rows = {width: stylizer.strip_rows(8600, width, "auto") for width in (2000, 11_600, 60_000)}
+        assert all(16 <= count <= 512 for count in rows.values())
+        assert rows[2000] > rows[11_600] > rows[60_000]
+
+    @pytest.mark.parametrize("tile", ["0", "-1", "some", 0])
+    def test_what_is_no_tile(self, stylise, tile):
+        with pytest.raises(ValueError, match="tile is a number"):
+            stylise(draw_photo(4), tile=tile)
+
+
+def test_available_memory_heeds_the_limit_of_a_container(tmp_path):
+    everything = memory.available(())
+    assert everything > 2**20
+    limit, used = tmp_path / "max", tmp_path / "current"
+    for text, expected in (("5000000", 4_000_000), ("500000", 0), ("max", everything)):
+        limit.write_text(text)
+        used.write_text("1000000")
+        assert memory.available([(limit, used)]) == pytest.approx(expected, rel=0.2)
+    assert memory.available([(tmp_path / "none", used)]) == pytest.approx(everything, rel=0.2)
