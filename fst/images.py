@@ -369,13 +369,13 @@ def _to_srgb(image, profile):
     return converted, f"colour profile '{title}' converted to sRGB"
 
 
-# --- Arrays --------------------------------------------------------------------------------------
-
-
 def _title_of(profile):
     """A profile's own name, without what could steer the terminal that it is shown on."""
     words = (profile.profile.profile_description or "").split()
     return "".join(c for c in " ".join(words) if c.isprintable())[:60] or "unnamed"
+
+
+# --- Arrays --------------------------------------------------------------------------------------
 
 
 def over_white(rgb, alpha):

@@ -85,7 +85,7 @@ def with_colors_of(photo, stylised):
         The picture in the photo's shape; uint8 if both are, else float32. A grey photo's is grey.
     """
     # Beside OKLab, on nine pictures, the eye finds no difference (hues lie under 2 degrees
-    # apart on average), and here the palest way back into range is a division, there a search.
+    # apart on average), and here the way back into range is a division, there a search.
     luma = np.clip(stylised.astype(np.float32) @ _LUMA, 0, 255)[..., None]
     chroma = photo.astype(np.float32)
     chroma -= (chroma @ _LUMA)[..., None]
