@@ -22,8 +22,8 @@ from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import config, errors, images, inference, look
-from fst.config import InferenceConfig, flag_of
+from fst import errors, images, inference, look
+from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
 
 
@@ -375,7 +375,7 @@ def test_ranges_of_the_look(option, value):
 def test_every_number_has_a_range():
     fields = dataclasses.fields(InferenceConfig)
     numbers = {field.name for field in fields if field.type in (int, float)}
-    assert numbers == {name for name, _, _ in config._INFERENCE_RANGES}
+    assert numbers == {name for name, _, _ in _INFERENCE_RANGES}
 
 
 @pytest.mark.parametrize("strength", [-1, 1.1, float("nan")])
@@ -440,7 +440,7 @@ def test_contact_sheet_of_one_style_and_under_the_look(stylise, waves, tmp_path)
 def test_contact_sheet_lies_over_white(stylise, tmp_path):
     rgba = np.dstack([draw_photo(2, 40, 40), np.full((40, 40), 0, np.uint8)])
     Image.fromarray(rgba).save(tmp_path / "a.png")
-    assert (look_at(stylise, tmp_path / "a.png", "--contact-sheet")[30:] == 255).all()
+    assert (look_at(stylise, tmp_path / "a.png", "--contact-sheet")[-46:] == 255).all()
     with Image.open(tmp_path / "looked.png") as image:
         assert image.mode == "RGB"
 
@@ -819,6 +819,20 @@ def test_help_names_every_option():
     assert (done.returncode, done.stderr) == (0, "")
     for field in dataclasses.fields(InferenceConfig)[2:]:
         assert flag_of(field.name) in done.stdout
+
+
+def test_the_manual_tells_every_option_and_its_default():
+    rows = re.findall(r"^\| (`-.*?) \| (.*?) \|", (ROOT / "docs/inference.md").read_text(), re.M)
+    told = {re.findall(r"--[\w-]+", flags)[0]: default.strip("`") for flags, default in rows}
+    for field in dataclasses.fields(InferenceConfig)[2:]:
+        default = told.pop(flag_of(field.name))
+        if field.name == "output":
+            assert default == "required"
+        elif isinstance(field.default, bool):
+            assert default == ("on" if field.default else "off")
+        else:
+            assert type(field.default)(default) == field.default
+    assert not told
 
 
 def test_python_gives_back_the_type_it_gets(waves):
