@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Stylises photos with a trained style."""
 
+import collections
 import signal
 import sys
 
@@ -8,6 +9,9 @@ from tqdm import tqdm
 
 from fst import cli, errors, inference
 from fst.config import InferenceConfig
+
+NOTES_IN_FULL = 3
+"""The photos that are named for each kind of note; the others are counted."""
 
 
 def main():
@@ -20,7 +24,10 @@ def main():
 
 
 def show(config, jobs):
-    """Stylises, with a bar on a terminal and a line for each failure; returns their number."""
+    """Stylises, with a bar on a terminal and a line for each failure; returns their number.
+
+    A note on a photo, such as on its colour profile, is shown for the first photos that have it.
+    """
     cli.quiet_tensorflow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -28,13 +35,21 @@ def show(config, jobs):
     for job in jobs:
         if job.renamed:
             print(f"note: {job.name} becomes {job.target}", file=sys.stderr)
-    failed = 0
+    failed, notes = 0, collections.Counter()
     with tqdm(total=len(jobs), unit="photo", dynamic_ncols=True, disable=quiet) as bar:
         for outcome in inference.stylise(config, jobs):
             if outcome.failure:
                 failed += 1
                 tqdm.write(f"failed: {outcome.failure}", file=sys.stderr)
+            for note in outcome.notes:
+                notes[note] += 1
+                if notes[note] <= NOTES_IN_FULL:
+                    line = " ".join(f"{outcome.job.name}: {note}".split())
+                    tqdm.write(f"note: {line}", file=sys.stderr)
             bar.update()
+    for note, count in notes.items():
+        if count > NOTES_IN_FULL:
+            print(f"note: {count - NOTES_IN_FULL} more: {note}", file=sys.stderr)
     return failed
 
 

@@ -18,6 +18,9 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Distribution = Literal["none", "mirrored", "multiworker"]
 LossForm = Literal["relative", "absolute", "mean"]
 
+ALL_STYLES = "all"
+"""What `infer.py --contact-sheet` takes in place of a style's name."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -181,7 +184,8 @@ class InferenceConfig:
     """
 
     checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
-    """Trained style: its name under --checkpoints, or its folder."""
+    """Trained style: its name under --checkpoints, or its folder. With --contact-sheet also all:
+    every style under --checkpoints."""
 
     input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]
     """Photos, folders and http(s) URLs."""
@@ -203,6 +207,33 @@ class InferenceConfig:
     """auto: large photos are worked on strip by strip, to the same result, when the memory that is
     free calls for it. off: never. A number: always, by strips of that many rows."""
 
+    scale: float = 1.0
+    """Stylise at this many times the photo's size, 0.1 to 4, then scale back: above 1 makes finer
+    strokes, below 1 coarser and softer ones. Memory and time grow with its square."""
+
+    preserve_color: bool = False
+    """Keep the photo's colours: only light and dark come from the style."""
+
+    strength: float = 1.0
+    """Share of the style in the result, 0 to 1: 0 is the photo itself, 1 the whole style."""
+
+    saturation: float = 1.0
+    """Vividness of the finished picture, 0 to 10: 0 is grey, 1 changes nothing."""
+
+    contrast: float = 1.0
+    """Contrast of the finished picture, 0 to 10: 0 is even grey, 1 changes nothing."""
+
+    sharpen: float = 1.0
+    """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
+
+    contact_sheet: bool = False
+    """Write one labelled picture per photo: the photo, then its stylised picture in CHECKPOINT, or
+    in every style if that is all. --max-size limits each picture in it."""
+
+    keep_metadata: bool = False
+    """Keep also what EXIF tells of the place (GPS), the owner and serial numbers. Camera, settings,
+    date, description, artist and copyright are kept in any case."""
+
     format: Literal["keep", "jpg", "png", "webp"] = "keep"
     """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
 
@@ -217,14 +248,16 @@ class InferenceConfig:
             raise UserError("there is no INPUT: give photos, folders or URLs after the style")
         if not self.output:
             raise UserError("--output is missing: give -o FILE or -o FOLDER")
-        if not 1 <= self.quality <= 100:
-            raise UserError(f"--quality must be from 1 to 100, not {self.quality}")
-        if self.max_size < 0:
-            raise UserError(f"--max-size must be from 0, not {self.max_size}")
+        check_ranges(self, _INFERENCE_RANGES)
         rows = self.tile.isdecimal() and int(self.tile) >= 1
         if self.tile not in ("auto", "off") and not rows:
             raise UserError(
                 f"--tile is auto, off or a number of rows from 1, such as 256, not '{self.tile}'"
+            )
+        if self.checkpoint == ALL_STYLES and not self.contact_sheet:
+            raise UserError(
+                f"'{ALL_STYLES}' draws every style into one picture per photo: "
+                "add --contact-sheet, or name one style"
             )
 
 
@@ -256,6 +289,16 @@ _RANGES = (
     ("seed", 0, 2**31 - 1),
     ("preview_every", 1, 10_000_000),
     ("save_every", 1, 10_000_000),
+)
+
+_INFERENCE_RANGES = (
+    ("max_size", 0, 1_000_000),
+    ("scale", 0.1, 4),
+    ("strength", 0, 1),
+    ("saturation", 0, 10),
+    ("contrast", 0, 10),
+    ("sharpen", 0, 10),
+    ("quality", 1, 100),
 )
 
 # The names that `fst.perceptual` takes, checked here before anything slow is loaded.

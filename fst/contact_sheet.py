@@ -4,6 +4,7 @@ python -m fst.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER] [
 """
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,27 @@ def contact_sheet(photos, styles):
     for name, stylise in styles.items():
         rows[name] = [stylise(photo) for photo in photos]
     return draw_grid(list(rows.values()), [name.replace("_", " ") for name in rows])
+
+
+def style_sheet(photo, stylised):
+    """Draws one photo and its stylised pictures, a label above each, in rows of about a square.
+
+    Args:
+        photo: uint8 `[H, W, 3]`.
+        stylised: a dictionary from names of styles to pictures of the same size.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+    """
+    pictures = [("photo", photo), *((n.replace("_", " "), p) for n, p in stylised.items())]
+    columns = math.ceil(math.sqrt(len(pictures)))
+    # White in the places that stay empty keeps the last row in line with the others.
+    pictures += [("", np.full_like(photo, 255))] * (-len(pictures) % columns)
+    strips = []
+    for start in range(0, len(pictures), columns):
+        labels, row = zip(*pictures[start : start + columns], strict=True)
+        strips.append(draw_grid([row], [""], labels))
+    return strips[0] if len(strips) == 1 else draw_grid([[s] for s in strips], [""] * len(strips))
 
 
 def sample_photos(size):

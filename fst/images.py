@@ -36,6 +36,7 @@ MIN_SIDE = 16
 """The shortest side a training photo may have, in px: below, a crop would be all blur."""
 
 _EXIF_FOLDER = 0x8769
+_GPS_FOLDER = 0x8825
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,11 +50,25 @@ _TURNS = {
 """EXIF orientation to the turn that sets the picture upright."""
 
 # The tags that describe a photo and not how its file is laid out: a TIFF keeps both in one list.
-# In order: description, make, model, resolution and its unit, software, date, artist, copyright,
-# the Exif and GPS folders.
-_KEPT_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}
-# Untrue once the picture is converted, scaled or rewritten: colour space, size, maker notes.
-_STALE_EXIF_TAGS = (40961, 40962, 40963, 37500)
+# In order: description, make, model, resolution and its unit, software, date, artist, copyright.
+_KEPT_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
+# What they may say besides, kept on request only: the computer, Windows' title, comment, author,
+# keywords and subject, the camera's serial number.
+_PRIVATE_TAGS = (316, *range(0x9C9B, 0x9CA0), 0xC62F)
+# Of the Exif folder, what tells how and when the photo was taken. Named one by one, so that none
+# of the many tags that tell by whom, with which copy of a camera, or where, slips through:
+# exposure, sensitivity, version, dates, lens and light, sub-second dates, scene, lens model.
+_KEPT_EXIF_TAGS = {
+    *(0x829A, 0x829D, 0x8822, 0x8827, *range(0x8830, 0x8836), 0x9000, 0x9003, 0x9004),
+    *(*range(0x9010, 0x9013), *range(0x9201, 0x920B), *range(0x9290, 0x9293), 0xA215, 0xA217),
+    *(0xA300, 0xA301, *range(0xA401, 0xA40B), 0xA40C, *range(0xA432, 0xA435)),
+}
+# Untrue once the picture is converted, scaled or rewritten: how a JPEG was packed, colour space,
+# size, pixel positions, maker notes, the gamma. The interoperability folder is for camera files.
+_STALE_EXIF_TAGS = {
+    *(0x9101, 0x9102, 0x9214, 0x927C, 0xA001, 0xA002, 0xA003, 0xA005),
+    *(0xA20E, 0xA20F, 0xA210, 0xA214, 0xA500),
+}
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -67,7 +82,8 @@ class Picture:
         rgb: uint8 `[H, W, 3]`; transparent pixels keep their colour.
         alpha: uint8 `[H, W]`, 255 is opaque; None where the file has no transparency.
         format: Pillow's name of the file's format, such as `"JPEG"`.
-        exif: EXIF bytes to save the picture with, without orientation; None where there are none.
+        exif: EXIF bytes to save the picture with, without orientation and, unless they were asked
+            for, without place and owner; None where there are none.
         notes: what a user may want to know of the conversion, a phrase each.
     """
 
@@ -78,7 +94,7 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def load_picture(source, data=None):
+def load_picture(source, data=None, *, keep_private=False):
     """Reads a picture with all that is worth keeping.
 
     Of an animation or a document of several pages it takes the first.
@@ -86,6 +102,7 @@ def load_picture(source, data=None):
     Args:
         source: path or http(s) URL.
         data: its bytes, where they have been read already; `source` is then its name in errors.
+        keep_private: keep what EXIF tells of the place (GPS), the owner and the serial numbers.
 
     Returns:
         A `Picture`.
@@ -96,8 +113,9 @@ def load_picture(source, data=None):
     name = files.printable(source)
     data = files.read_bytes(source) if data is None else data
     with _decoding(name, data):
-        image = _open_upright(data, name)
-        exif, exif_note = _portable_exif(image)
+        stored = _open(data, name)
+        image = _upright(stored)
+        exif, exif_note = _portable_exif(image, keep_private)
         colour, alpha = _split_alpha(image)
         # Pillow converts from LAB by itself, and a profile with it would speak of LAB.
         profile = None if image.mode == "LAB" else image.info.get("icc_profile")
@@ -105,9 +123,9 @@ def load_picture(source, data=None):
         return Picture(
             rgb=np.array(rgb),
             alpha=None if alpha is None else np.array(alpha),
-            format="JPEG" if image.format == "MPO" else image.format,
+            format="JPEG" if stored.format == "MPO" else stored.format,
             exif=exif,
-            notes=tuple(note for note in (profile_note, exif_note) if note),
+            notes=tuple(note for note in (_frames_note(stored), profile_note, exif_note) if note),
         )
 
 
@@ -156,7 +174,7 @@ def decode_crop(data, size, resize_to, position, flip, name="photo"):
     if resize_to < size:
         raise ValueError(f"a crop of {size} px does not fit in a photo scaled to {resize_to} px")
     with _decoding(name, data):
-        image = _open_upright(data, name, enough=resize_to)
+        image = _upright(_open(data, name, enough=resize_to))
         colour, alpha = _split_alpha(image)
         rgb = colour.convert("RGB")
         if alpha is not None:
@@ -222,8 +240,8 @@ def _too_many_pixels(name):
     )
 
 
-def _open_upright(data, name, enough=None):
-    """Decodes `data` and turns it upright as its EXIF says; any Pillow mode.
+def _open(data, name, enough=None):
+    """Decodes `data` as it is stored; any Pillow mode.
 
     With `enough`, a short side in px, a JPEG may come smaller than it is but not below that, and a
     photo under `MIN_SIDE` is refused.
@@ -240,13 +258,28 @@ def _open_upright(data, name, enough=None):
             )
         image.draft(None, (enough, enough))
     image.load()
-    # Only now, since Pillow itself turns a TIFF while loading it.
+    return image
+
+
+def _upright(image):
+    """Turns a decoded image as its EXIF says; Pillow itself has turned a TIFF while loading it."""
     turn = _TURNS.get(_orientation(image))
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.format = image.format
-    return turned
+    return image if turn is None else image.transpose(turn)
+
+
+def _frames_note(image):
+    """What to say of a file that holds more pictures than the one that is taken, or None."""
+    # A phone's JPEG holds a preview or a depth map beside the photo, which nobody would miss.
+    if image.format not in ("GIF", "PNG", "TIFF", "WEBP"):
+        return None
+    try:
+        several = image.is_animated
+    except Exception:  # A GIF looks for its second picture only now, and that may be damaged.
+        return None
+    if not several:
+        return None
+    kind = "a document of several pages" if image.format == "TIFF" else "animated"
+    return f"{kind}, only its first picture is taken"
 
 
 def _orientation(image):
@@ -256,16 +289,22 @@ def _orientation(image):
         return 1
 
 
-def _portable_exif(image):
+def _portable_exif(image, keep_private):
     """The EXIF bytes that stay true in another file, or None; and a note where they are lost."""
     try:
         exif = image.getexif()
-        for tag in set(exif) - _KEPT_TAGS:
-            del exif[tag]
-        if _EXIF_FOLDER in exif:  # Asking for it would make an empty one.
-            for tag in _STALE_EXIF_TAGS:
-                exif.get_ifd(_EXIF_FOLDER).pop(tag, None)
-        data = exif.tobytes() if len(exif) else None
+        # A new list, not the old one cut down: Pillow writes folders that it has read once even
+        # when their entry is deleted, and a camera's thumbnail shows the photo as it was.
+        kept = Image.Exif()
+        wanted = _KEPT_TAGS + (_PRIVATE_TAGS if keep_private else ())
+        kept.update({tag: exif[tag] for tag in wanted if tag in exif})
+        folder = dict(exif.get_ifd(_EXIF_FOLDER))
+        wanted = set(folder) - _STALE_EXIF_TAGS if keep_private else _KEPT_EXIF_TAGS
+        if folder := {tag: value for tag, value in folder.items() if tag in wanted}:
+            kept[_EXIF_FOLDER] = folder
+        if keep_private and (place := dict(exif.get_ifd(_GPS_FOLDER))):
+            kept[_GPS_FOLDER] = place
+        data = kept.tobytes() if len(kept) else None
     except Exception:
         return None, "EXIF cannot be read, left out"
     if data and len(data) > 65_000:  # A JPEG has room for 65533 bytes.
@@ -312,7 +351,7 @@ def _to_srgb(image, profile):
         return image.convert("RGB"), None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        title = " ".join((source.profile.profile_description or "unnamed").split())[:60]
+        title = _title_of(source)
         if image.mode == "RGB" and title.startswith("sRGB"):
             return image, None
         if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
@@ -328,6 +367,12 @@ def _to_srgb(image, profile):
     except Exception:  # PyCMSError and OSError, and more from broken text in the profile.
         return image.convert("RGB"), "colour profile cannot be used, colours taken as sRGB"
     return converted, f"colour profile '{title}' converted to sRGB"
+
+
+def _title_of(profile):
+    """A profile's own name, without what could steer the terminal that it is shown on."""
+    words = (profile.profile.profile_description or "").split()
+    return "".join(c for c in " ".join(words) if c.isprintable())[:60] or "unnamed"
 
 
 # --- Arrays --------------------------------------------------------------------------------------

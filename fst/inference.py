@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import checkpoint, files, images
+from fst import checkpoint, contact_sheet, files, images, look
+from fst.config import ALL_STYLES
 from fst.errors import UserError
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
@@ -45,10 +46,14 @@ class Job(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a job; `failure` is None, or one line that names the photo."""
+    """What became of a job; `failure` is None, or one line that names the photo.
+
+    `notes` is what a user may want to know of how the photo was read, a phrase each.
+    """
 
     job: Job
     failure: str | None
+    notes: tuple[str, ...] = ()
 
 
 # --- What to do ----------------------------------------------------------------------------------
@@ -71,7 +76,7 @@ def plan(config):
         UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
             written or has an unknown suffix, or a photo would be overwritten by its own output.
     """
-    checkpoint.find(config.checkpoint, config.checkpoints)
+    _styles(config)
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
@@ -86,6 +91,17 @@ def plan(config):
     _spare_inputs(jobs)
     files.check_writable(output, "--output", folder=not _is_file(config))
     return jobs
+
+
+def _styles(config):
+    """The styles that a run needs: a dictionary from names to `Checkpoint`s."""
+    if config.checkpoint != ALL_STYLES:
+        style = checkpoint.find(config.checkpoint, config.checkpoints)
+        return {style.folder.resolve().name: style}
+    names = checkpoint.names(config.checkpoints)
+    if not names:
+        raise UserError(f"there are no trained styles under {config.checkpoints}/")
+    return {name: checkpoint.find(name, config.checkpoints) for name in names}
 
 
 def _is_file(config):
@@ -235,19 +251,18 @@ def stylise(config, jobs: Iterable[Job]):
         fail without being tried.
 
     Raises:
-        UserError: the trained style is damaged.
+        UserError: a trained style is damaged.
     """
     from fst import stylizer  # Here, since it imports TensorFlow.
 
-    style = stylizer.load(config.checkpoint, config.checkpoints)
+    styles = {name: stylizer.load(style.folder) for name, style in _styles(config).items()}
     full = None
     for job in jobs:
         if full:
             yield Outcome(job, f"{job.name}: not tried ({full})")
             continue
         try:
-            stylise_file(style, job, config)
-            yield Outcome(job, None)
+            yield Outcome(job, None, stylise_file(styles, job, config))
         except UserError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno in _FULL:
@@ -255,25 +270,53 @@ def stylise(config, jobs: Iterable[Job]):
             yield Outcome(job, _one_line(job, error))
 
 
-def stylise_file(style, job, config):
-    """Stylises one photo with a `Stylizer`.
+def stylise_file(styles, job, config):
+    """Stylises one photo, or draws its contact sheet.
 
     Transparency stays as it was; what lies under it is taken for white.
+
+    Args:
+        styles: a dictionary from names to `Stylizer`s: one, or several for a contact sheet.
+        job: the photo and its target.
+        config: the `InferenceConfig`.
+
+    Returns:
+        The notes on how the photo was read.
 
     Raises:
         UserError: the photo cannot be read, is too large, or its target cannot be written.
     """
-    picture = images.load_picture(job.source)
+    picture = images.load_picture(job.source, keep_private=config.keep_metadata)
     rgb, alpha = _scaled(picture, config.max_size)
     height, width, _ = rgb.shape
     try:
-        stylised = style(rgb, config.tile)
+        results = {name: _in_style(style, rgb, config) for name, style in styles.items()}
     except MemoryError:
+        at, remedy = ("", "")
+        if config.scale > 1:
+            at, remedy = f" at --scale {config.scale:g}", "lower it, or "
         raise UserError(
-            f"{job.name}: {width}x{height} px do not fit in memory; "
-            f"give --tile 256, or --max-size {_smaller(max(height, width))}"
+            f"{job.name}: {width}x{height} px{at} do not fit in memory; "
+            f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
         ) from None
-    images.save_picture(job.target, stylised, alpha, quality=config.quality, exif=picture.exif)
+    if config.contact_sheet:
+        result, alpha = _sheet(rgb, results, alpha), None
+    else:
+        (result,) = results.values()
+    images.save_picture(job.target, result, alpha, quality=config.quality, exif=picture.exif)
+    return picture.notes
+
+
+def _in_style(style, rgb, config):
+    """The picture in one style, with the look that the options ask for."""
+    stylised = look.at_scale(lambda image: style(image, tile=config.tile), rgb, config.scale)
+    mixed = look.blend(rgb, stylised, config.strength, config.preserve_color)
+    return look.finish(mixed, config.sharpen, config.contrast, config.saturation)
+
+
+def _sheet(rgb, results, alpha):
+    shown = {name: images.over_white(result, alpha) for name, result in results.items()}
+    return contact_sheet.style_sheet(images.over_white(rgb, alpha), shown)
 
 
 def _scaled(picture, max_size):

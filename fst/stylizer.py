@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint, memory
+from fst import checkpoint, look, memory
 from fst.network import MIN_SIZE
 from fst.strips import stylise_in_strips
 
@@ -36,12 +36,14 @@ class Stylizer:
         spec = tf.TensorSpec([None, None, None, 3], tf.float32)
         self._run = tf.function(lambda batch: network(batch, training=False), [spec])
 
-    def __call__(self, image, tile="auto"):
+    def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto"):
         """Stylises one picture.
 
         Args:
             image: `[H, W, 3]` RGB in 0-255, uint8 or float, of any size. Below 16 px on a side it
                 is mirrored up to 16 px and the result cropped back.
+            strength: share of the style, 0-1: at 0 the result is `image`, at 1 the whole style.
+            preserve_color: keep the colours of `image` (see `fst.look.with_colors_of`).
             tile: `"off"` takes the picture as a whole, about 0.9 kB of memory for each pixel; a
                 number works strip by strip, of that many rows, with next to no more memory than the
                 picture (see `fst.strips`), to the same result up to a grey level; `"auto"` does so
@@ -51,24 +53,33 @@ class Stylizer:
             The stylised picture in the same shape; uint8 for uint8, else float32.
 
         Raises:
-            ValueError: the shape is not `[H, W, 3]`, the type neither uint8 nor float, or a value
-                is not finite, which would spread over the whole picture.
+            ValueError: the shape is not `[H, W, 3]`, the type neither uint8 nor float, a value is
+                not finite, which would spread over the whole picture, or `strength` not in 0-1.
             MemoryError: the picture is too large for the device.
         """
         image = np.asarray(image)
         _check(image)
+        look.check_strength(strength)
         height, width, _ = image.shape
         rows = strip_rows(height, width, tile)
-        if rows:
-            levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-            stylised = stylise_in_strips(self._network, _at_least(levels, MIN_SIZE), rows)
-            return stylised[:height, :width].astype(image.dtype)
+        stylised = self._in_strips(image, rows) if rows else self._whole(image)
+        stylised = stylised[:height, :width]
+        if image.dtype == np.uint8:
+            stylised = np.rint(stylised).astype(np.uint8)
+        return look.blend(image, stylised, strength, preserve_color)
+
+    def _whole(self, image):
         padded = _at_least(image.astype(np.float32), MIN_SIZE)
         try:
-            stylised = self._run(padded[None])[0, :height, :width].numpy()
+            return self._run(padded[None])[0].numpy()
         except tf.errors.ResourceExhaustedError:
+            height, width, _ = image.shape
             raise MemoryError(f"a picture of {width}x{height} px does not fit in memory") from None
-        return np.rint(stylised).astype(np.uint8) if image.dtype == np.uint8 else stylised
+
+    def _in_strips(self, image, rows):
+        levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        stylised = stylise_in_strips(self._network, _at_least(levels, MIN_SIZE), rows)
+        return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)
 
 
 def load(name_or_path, root=checkpoint.ROOT):

@@ -1,10 +1,11 @@
 """The contact sheet: every photo in every style, in rows, and through its command."""
 
 import numpy as np
+import pytest
 from conftest import draw_photo, run
 from PIL import Image
 
-from fst.contact_sheet import contact_sheet, sample_photos
+from fst.contact_sheet import contact_sheet, sample_photos, style_sheet
 
 
 def test_rows_are_styles_and_columns_are_photos():
@@ -15,6 +16,22 @@ def test_rows_are_styles_and_columns_are_photos():
     below = sheet[-46:]
     assert (below == 10).all(axis=2).sum() >= 2400
     assert (below == 150).all(axis=2).sum() < 600
+
+
+@pytest.mark.parametrize(("number", "columns"), [(1, 2), (2, 2), (3, 2), (4, 3), (5, 3), (9, 4)])
+def test_sheet_of_one_photo_is_about_square(number, columns):
+    photo = np.full((100, 120, 3), (50, 0, 200), np.uint8)  # A colour, which no label has.
+    names = ["photo", *(f"style_{index}" for index in range(number - 1))]
+    shades = [photo + np.array([10 + 10 * index, 0, 0], np.uint8) for index in range(number)]
+    sheet = style_sheet(photo, dict(zip(names, shades, strict=True)))
+    places = []
+    for picture in (photo, *shades):
+        found = np.argwhere((sheet == picture[0, 0]).all(axis=2))
+        assert len(found) == 100 * 120
+        places.append(tuple(found[0].tolist()))
+    assert len({column for _, column in places}) == columns  # The last row in line with the others.
+    assert len({row for row, _ in places}) == -(-(number + 1) // columns)
+    assert places == sorted(places)
 
 
 def test_sample_photos_need_no_network():

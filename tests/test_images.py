@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from fst import files, images
 from fst.errors import UserError
@@ -256,7 +257,26 @@ def test_first_frame_of_an_animation(file_format):
     first, second = (Image.new("RGB", (32, 20), colour) for colour in ("red", "blue"))
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encode(first, file_format, save_all=True, append_images=[second], **options)
-    assert (load(data).rgb == (255, 0, 0)).all()
+    picture = load(data)
+    assert (picture.rgb == (255, 0, 0)).all()
+    kind = "a document of several pages" if file_format == "TIFF" else "animated"
+    assert picture.notes == (f"{kind}, only its first picture is taken",)
+    turned = load(encode(first, "TIFF", save_all=True, append_images=[second], exif=exif_with(6)))
+    assert (turned.format, turned.rgb.shape, len(turned.notes)) == ("TIFF", (32, 20, 3), 1)
+
+
+def test_second_picture_inside_a_phones_jpeg_is_not_noted():
+    first, second = (Image.new("RGB", (32, 20), colour) for colour in ("red", "blue"))
+    data = encode(first, "MPO", save_all=True, append_images=[second])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert (load(data).format, load(data).notes) == ("JPEG", ())
+
+
+def test_damaged_second_picture_does_not_lose_the_first():
+    first, second = (Image.new("RGB", (32, 20), colour) for colour in ("red", "blue"))
+    data = encode(first, "GIF", save_all=True, append_images=[second])
+    for end in range(data.rindex(b"\x2c") - 8, len(data)):
+        assert (load(data[:end]).rgb == (255, 0, 0)).all()
 
 
 def test_grey():
@@ -393,6 +413,18 @@ def test_colour_profile_leaves_alpha_alone():
     assert (picture.alpha == 77).all()
 
 
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [("\x1b[2J\x07Wide\n\tgamut", "[2JWide gamut"), ("", "unnamed"), (None, "unnamed")],
+)
+def test_names_of_profiles_cannot_steer_the_terminal(title, shown):
+    class Profile:
+        class profile:  # noqa: N801, as Pillow calls it.
+            profile_description = title
+
+    assert images._title_of(Profile) == shown
+
+
 def test_srgb_profile_changes_nothing():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = load(encode(GRADIENT, icc_profile=srgb))
@@ -480,6 +512,89 @@ def test_exif_keeps_the_date_and_drops_what_is_no_longer_true():
     kept = Image.Exif()
     kept.load(picture.exif)
     assert dict(kept.get_ifd(0x8769)) == {0x9003: "2020:01:02 03:04:05"}
+
+
+def private_exif():
+    """What a phone writes, and what some editors add: things to keep, and nine secrets."""
+    exif = exif_with(6)
+    exif[0x0110], exif[0x8298], exif[0x0131] = "Model 5", "(c) Ann", "Editor"
+    exif[316], exif[0xC62F] = "SECRET computer", "SECRET camera"
+    exif.get_ifd(0x8769).update(
+        {
+            0x9003: "2020:01:02 03:04:05",
+            0x829A: 0.01,
+            0x8827: 400,
+            0xA434: "50mm",
+            0xA430: "SECRET owner",
+            0xA431: "SECRET body",
+            0xA435: "SECRET lens",
+            0xA420: "SECRET id",
+            0x927C: b"SECRET maker note",
+            0x9286: b"ASCII\0\0\0SECRET comment",
+        }
+    )
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 8.0, 30.5), 29: "2020:SECRET"})
+    return exif
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_place_and_owner_are_dropped_unless_asked_for(file_format):
+    data = encode(GRADIENT, file_format, exif=private_exif().tobytes())
+    assert data.count(b"SECRET") == 9
+    plain, full = load(data), images.load_picture("memory", data, keep_private=True)
+    assert b"SECRET" not in plain.exif
+    exif = Image.Exif()
+    exif.load(plain.exif)
+    assert dict(exif.get_ifd(0x8825)) == {}
+    assert set(exif) - {0x0103} == {0x010F, 0x0110, 0x0131, 0x8298, 0x8769}
+    assert dict(exif.get_ifd(0x8769)) == {
+        0x9003: "2020:01:02 03:04:05",
+        0x829A: 0.01,
+        0x8827: 400,
+        0xA434: "50mm",
+    }
+    assert full.exif.count(b"SECRET") == 8
+    assert b"maker note" not in full.exif
+    exif = Image.Exif()
+    exif.load(full.exif)
+    assert exif.get_ifd(0x8825)[2] == (48.0, 8.0, 30.5)
+    assert exif.get_ifd(0x8769)[0xA430] == "SECRET owner"
+    assert 0x0112 not in exif
+
+
+def test_nothing_but_exif_is_written_of_what_a_file_tells(tmp_path):
+    """No XMP, text, comment, IPTC or thumbnail: they may show or name what nobody thought of."""
+    text = PngInfo()
+    text.add_text("Author", "SECRET")
+    text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta>SECRET</x:xmpmeta>")
+    files_of = {
+        "PNG": {"pnginfo": text},
+        "JPEG": {"comment": "SECRET", "xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>"},
+        "WEBP": {"xmp": b"<x:xmpmeta>SECRET</x:xmpmeta>"},
+        "TIFF": {"tiffinfo": {700: b"SECRET", 33723: b"SECRET", 34377: b"SECRET"}},
+        "GIF": {"comment": "SECRET"},
+    }
+    for file_format, options in files_of.items():
+        data = encode(GRADIENT, file_format, **options)
+        assert b"SECRET" in data
+        picture = images.load_picture("memory", data, keep_private=True)
+        for suffix in images.EXTENSIONS:
+            path = tmp_path / f"{file_format}{suffix}"
+            images.save_picture(path, picture.rgb, picture.alpha, exif=picture.exif)
+            assert b"SECRET" not in path.read_bytes()
+
+
+def test_thumbnail_of_the_photo_is_not_kept():
+    thumbnail = encode(GRADIENT, "JPEG")
+    # One entry and a pointer to a second list, whose entries say where the thumbnail lies.
+    first = struct.pack("<HHHI4sI", 1, 0x010F, 2, 4, b"Abc\0", 26)
+    second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + first + second + thumbnail
+    picture = load(encode(GRADIENT, "JPEG", exif=exif))
+    kept = Image.Exif()
+    kept.load(picture.exif)
+    assert dict(kept) == {0x010F: "Abc"}
+    assert b"\xff\xd8" not in picture.exif
 
 
 @pytest.mark.parametrize(
@@ -798,9 +913,10 @@ def test_exif_survives_saving_and_is_turned_once_only(tmp_path, suffix):
     exif = exif_with(6)
     exif.get_ifd(0x8769)[0x9003] = "2020:01:02 03:04:05"
     exif.get_ifd(0x8825)[2] = (48.0, 8.0, 30.5)
-    source = load(encode(GRADIENT, "JPEG", exif=exif))
+    data = encode(GRADIENT, "JPEG", exif=exif)
+    source = images.load_picture("memory", data, keep_private=True)
     images.save_picture(tmp_path / f"a{suffix}", source.rgb, exif=source.exif)
-    again = images.load_picture(tmp_path / f"a{suffix}")
+    again = images.load_picture(tmp_path / f"a{suffix}", keep_private=True)
     assert again.rgb.shape == source.rgb.shape == (36, 24, 3)
     exif = Image.Exif()
     exif.load(again.exif)

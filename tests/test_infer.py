@@ -1,5 +1,6 @@
 """infer.py as a user meets it: inputs, names, formats, mistakes and interruptions."""
 
+import dataclasses
 import errno
 import functools
 import http.server
@@ -17,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from conftest import ROOT, draw_photo, run
-from PIL import Image
+from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import errors, images, inference
-from fst.config import InferenceConfig
+from fst import errors, images, inference, look
+from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
 
 
@@ -237,6 +238,220 @@ def test_grey_palette_cmyk_and_16_bit(stylise, tmp_path):
     )
 
 
+def place_of(path):
+    with Image.open(path) as image:
+        return image.getexif().get_ifd(0x8825).get(1), image.getexif().get(0x8298)
+
+
+def test_place_is_kept_on_request_only(stylise, tmp_path):
+    exif = Image.Exif()
+    exif[0x8298], exif.get_ifd(0x8825)[1] = "(c) Ann", "N"
+    write(tmp_path / "a.jpg", 4, exif=exif)
+    for suffix in ("jpg", "png", "webp", "tif"):
+        output = tmp_path / f"b.{suffix}"
+        assert stylise(tmp_path / "a.jpg", "-o", output).code == 0
+        assert place_of(output) == (None, "(c) Ann")
+        assert stylise(tmp_path / "a.jpg", "-o", output, "--keep-metadata").code == 0
+        assert place_of(output) == ("N", "(c) Ann")
+
+
+PROFILE = "colour profile 'Wide built-in' converted to sRGB"
+
+
+def wide_profile():
+    """The bytes of a colour profile that is called otherwise than sRGB."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return plain.replace("sRGB".encode("utf-16-be"), "Wide".encode("utf-16-be"))
+
+
+def test_conversion_of_a_colour_profile_is_said(stylise, tmp_path):
+    photo = write(tmp_path / "a.png", icc_profile=wide_profile())
+    done = stylise(photo, "-o", tmp_path / "b.png")
+    assert (done.code, done.err) == (0, f"note: {photo}: {PROFILE}\n")
+    with Image.open(tmp_path / "b.png") as image:
+        assert "icc_profile" not in image.info
+
+
+def test_notes_of_many_photos_are_counted(stylise, tmp_path):
+    for index in range(5):
+        write(tmp_path / "in" / f"{index}.png", index, 16, 16, icc_profile=wide_profile())
+    frames = [Image.fromarray(draw_photo(seed, 16, 16)) for seed in range(2)]
+    frames[0].save(tmp_path / "in" / "z.gif", save_all=True, append_images=frames[1:])
+    done = stylise(tmp_path / "in", "-o", tmp_path / "out")
+    assert done.err.splitlines() == [
+        *(f"note: {tmp_path}/in/{index}.png: {PROFILE}" for index in range(3)),
+        f"note: {tmp_path}/in/z.gif: animated, only its first picture is taken",
+        f"note: 2 more: {PROFILE}",
+    ]
+
+
+# --- The look ------------------------------------------------------------------------------------
+
+
+def look_at(stylise, photo, *options):
+    """The picture that `infer.py` makes of a file with options."""
+    output = photo.parent / "looked.png"
+    assert stylise(photo, "-o", output, *options).code == 0
+    return pixels(output)
+
+
+def test_strength_from_the_photo_to_the_style(stylise, waves, tmp_path):
+    photo = write(tmp_path / "a.png", 1, 33, 47)
+    before, style = pixels(photo), waves(pixels(photo))
+    np.testing.assert_array_equal(look_at(stylise, photo, "--strength", 0), before)
+    np.testing.assert_array_equal(look_at(stylise, photo, "--strength", 1), style)
+    half = look_at(stylise, photo, "--strength", 0.5)
+    np.testing.assert_allclose(half, (before.astype(float) + style) / 2, atol=0.5)
+    np.testing.assert_array_equal(half, waves(before, strength=0.5))
+
+
+def test_preserve_color(stylise, waves, tmp_path):
+    photo = write(tmp_path / "a.png", 1, 33, 47)
+    result, style = look_at(stylise, photo, "--preserve-color"), waves(pixels(photo))
+    luma = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(result @ luma, style @ luma, atol=0.51)
+    np.testing.assert_array_equal(result, look.with_colors_of(pixels(photo), style))
+    np.testing.assert_array_equal(result, waves(pixels(photo), preserve_color=True))
+    assert np.abs(result.astype(int) - style).max() > 10
+    grey = tmp_path / "grey.png"
+    Image.open(photo).convert("L").save(grey)
+    np.testing.assert_array_equal(np.ptp(look_at(stylise, grey, "--preserve-color"), axis=-1), 0)
+
+
+def test_scale(stylise, waves, tmp_path):
+    photo = write(tmp_path / "a.png", 1, 33, 47)
+    np.testing.assert_array_equal(look_at(stylise, photo, "--scale", 1), waves(pixels(photo)))
+    for scale, size in ((2, (66, 94)), (0.5, (16, 24))):
+        scaled = waves(images.resize(pixels(photo), *size))
+        expected = images.resize(scaled, 33, 47)
+        np.testing.assert_array_equal(look_at(stylise, photo, "--scale", scale), expected)
+    assert look_at(stylise, photo, "--scale", 2, "--max-size", 20).shape == (14, 20, 3)
+
+
+@pytest.mark.parametrize("option", ["sharpen", "contrast", "saturation"])
+def test_finish(stylise, waves, tmp_path, option):
+    photo = write(tmp_path / "a.png", 1, 33, 47)
+    style = waves(pixels(photo))
+    np.testing.assert_array_equal(look_at(stylise, photo, f"--{option}", 1), style)
+    result = look_at(stylise, photo, f"--{option}", 1.8)
+    np.testing.assert_array_equal(result, look.finish(style, **{option: 1.8}))
+    assert not np.array_equal(result, style)
+
+
+ALL_OF_IT = "--scale 1.5 --preserve-color --strength .6 --saturation 1.2 --contrast 1.1 --sharpen 2"
+
+
+def test_order_of_the_look_and_alpha_under_all_of_it(stylise, waves, tmp_path):
+    # From 1, since the colour of what is wholly transparent is taken for white.
+    rgb, alpha = draw_photo(2, 33, 47), np.maximum(draw_photo(3, 33, 47)[..., 0], 1)
+    photo = tmp_path / "a.png"
+    Image.fromarray(np.dstack([rgb, alpha])).save(photo)
+    result = look_at(stylise, photo, *ALL_OF_IT.split())
+    scaled = look.at_scale(waves, rgb, 1.5)
+    mixed = look.blend(rgb, look.with_colors_of(rgb, scaled), 0.6)
+    np.testing.assert_array_equal(result, look.finish(mixed, 2, 1.1, 1.2))
+    with Image.open(tmp_path / "looked.png") as image:
+        np.testing.assert_array_equal(np.asarray(image.getchannel("A")), alpha)
+
+
+@pytest.mark.parametrize("height", [16, 17, 31, 50, 63])
+def test_every_size_is_kept_under_all_of_it(load_once, styles, tmp_path, height):
+    style = {"waves": load_once("waves", str(styles))}
+    options = {"scale": 0.7, "preserve_color": True, "strength": 0.5, "sharpen": 2.0}
+    for width in range(16, 65, 7):
+        photo = write(tmp_path / "a.png", 0, height, width)
+        config = InferenceConfig("waves", (str(photo),), str(tmp_path / "b.png"), **options)
+        inference.stylise_file(style, inference.Job(photo, tmp_path / "b.png"), config)
+        assert pixels(tmp_path / "b.png").shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("option", ["scale", "strength", "saturation", "contrast", "sharpen"])
+@pytest.mark.parametrize("value", [-0.1, 10.5, float("nan"), float("inf")])
+def test_ranges_of_the_look(option, value):
+    with pytest.raises(UserError, match=f"--{option} must be from .* to .*, not {value}"):
+        InferenceConfig("waves", ("a.jpg",), "b.jpg", **{option: value})
+
+
+def test_every_number_has_a_range():
+    fields = dataclasses.fields(InferenceConfig)
+    numbers = {field.name for field in fields if field.type in (int, float)}
+    assert numbers == {name for name, _, _ in _INFERENCE_RANGES}
+
+
+@pytest.mark.parametrize("strength", [-1, 1.1, float("nan")])
+def test_python_refuses_a_strength_out_of_range(waves, strength):
+    with pytest.raises(ValueError, match="strength is from 0 to 1"):
+        waves(draw_photo(0, 20, 20), strength=strength)
+
+
+def test_python_looks_at_floats_unrounded(waves):
+    photo = draw_photo(1, 21, 35).astype(np.float32) + 0.25
+    np.testing.assert_array_equal(waves(photo, strength=0), photo)
+    half = waves(photo, strength=0.5, preserve_color=True)
+    assert half.dtype == np.float32
+    assert not np.array_equal(half, np.rint(half))
+
+
+# --- Contact sheets ------------------------------------------------------------------------------
+
+
+def run_infer(monkeypatch, capsys, *arguments):
+    """Runs `infer.py ARGUMENTS...`, whatever the style, in this process."""
+    monkeypatch.setattr(sys, "argv", ["infer.py", *map(str, arguments)])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        errors.run(infer.main)
+    signal.signal(signal.SIGTERM, before)
+    return Result(stop.value.code, *capsys.readouterr())
+
+
+def shows(sheet, picture):
+    """Whether `picture` stands somewhere in `sheet`."""
+    views = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], picture.shape[1], axis=1)
+    for row, column in np.argwhere((views == picture[0, :, 0]).all(-1)):
+        found = sheet[row : row + len(picture), column : column + picture.shape[1]]
+        if np.array_equal(found, picture):
+            return True
+    return False
+
+
+def test_contact_sheet_shows_each_photo_in_all_styles(
+    styles, load_once, monkeypatch, capsys, trip, tmp_path
+):
+    command = ("all", trip, "-o", tmp_path / "out", "--checkpoints", styles, "--contact-sheet")
+    done = run_infer(monkeypatch, capsys, *command, "--recursive", "--format", "png")
+    assert done == (0, f"3 of 3 stylised into {tmp_path / 'out'}\n", "")
+    assert files(tmp_path / "out") == ["day1/noon/sun.png", "day1/sea.png", "start.png"]
+    sheet, photo = pixels(tmp_path / "out/day1/sea.png"), pixels(trip / "day1/sea.png")
+    for name in ("waves", "sand"):
+        assert shows(sheet, load_once(name, str(styles))(photo))
+    assert shows(sheet, photo)
+    assert not shows(sheet, photo[::-1])
+
+
+def test_contact_sheet_of_one_style_and_under_the_look(stylise, waves, tmp_path):
+    photo = write(tmp_path / "a.png", 1, 40, 64)
+    options = ("--contact-sheet", "--max-size", 32, "--strength", 0.5)
+    sheet, small = look_at(stylise, photo, *options), images.resize(pixels(photo), 20, 32)
+    assert shows(sheet, small)
+    assert shows(sheet, waves(small, strength=0.5))
+
+
+def test_contact_sheet_lies_over_white(stylise, tmp_path):
+    rgba = np.dstack([draw_photo(2, 40, 40), np.full((40, 40), 0, np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    assert (look_at(stylise, tmp_path / "a.png", "--contact-sheet")[-46:] == 255).all()
+    with Image.open(tmp_path / "looked.png") as image:
+        assert image.mode == "RGB"
+
+
+def test_contact_sheet_without_styles_is_one_line(monkeypatch, capsys, tmp_path):
+    photo = write(tmp_path / "a.png")
+    command = ("all", photo, "-o", tmp_path / "b.png", "--contact-sheet")
+    done = run_infer(monkeypatch, capsys, *command, "--checkpoints", tmp_path / "none")
+    assert done == (2, "", f"error: there are no trained styles under {tmp_path}/none/\n")
+
+
 # --- Several photos ------------------------------------------------------------------------------
 
 
@@ -406,10 +621,10 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
     def limited(*arguments):
         style = load(*arguments)
 
-        def call(image):
+        def call(image, **options):
             if image.shape[1] == 64:
                 raise MemoryError
-            return style(image)
+            return style(image, **options)
 
         return call
 
@@ -417,8 +632,20 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
     assert len(done.err.splitlines()) == 1
-    assert "sea.png: 64x16 px do not fit in memory; give --max-size" in done.err
+    assert "sea.png: 64x16 px do not fit in memory; give --tile 256, or --max-size" in done.err
     assert files(tmp_path / "out") == ["day1/noon/sun.webp", "start.JPG"]
+
+
+def test_too_little_memory_at_a_scale_names_it(stylise, tmp_path, monkeypatch):
+    from fst import stylizer
+
+    def exhausted(image):
+        raise MemoryError
+
+    monkeypatch.setattr(stylizer, "load", lambda *_: exhausted)
+    done = stylise(write(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--scale", 2)
+    assert done.code == 1
+    assert "a.png: 56x40 px at --scale 2 do not fit in memory; lower it, or give" in done.err
 
 
 def test_tensorflow_out_of_memory_is_a_memory_error(styles):
@@ -514,6 +741,11 @@ WRONG = {
     "contradiction": ("waves {in}/a.png -o {tmp}/b.png --format webp", "--format webp contradicts"),
     "quality": ("waves {in}/a.png -o {tmp}/b.jpg --quality 0", "--quality must be from 1 to 100"),
     "size": ("waves {in}/a.png -o {tmp}/b.jpg --max-size -1", "--max-size"),
+    "tile": ("waves {in}/a.png -o {tmp}/b.jpg --tile 0", "--tile is auto, off or a number"),
+    "strength": ("waves {in}/a.png -o {tmp}/b.jpg --strength 2", "--strength must be from 0 to 1"),
+    "scale": ("waves {in}/a.png -o {tmp}/b.jpg --scale 0", "--scale must be from 0.1 to 4"),
+    "sharpen": ("waves {in}/a.png -o {tmp}/b.jpg --sharpen=-1", "--sharpen must be from 0 to 10"),
+    "all in one": ("all {in}/a.png -o {tmp}/b.jpg", "add --contact-sheet, or name one style"),
     "format": ("waves {in}/a.png -o {tmp}/b --format gif", "invalid choice 'gif'"),
     "unknown flag": ("waves {in}/a.png -o {tmp}/b.jpg --colour", "--colour"),
 }
@@ -586,9 +818,22 @@ def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
 def test_help_names_every_option():
     done = run("infer.py", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    flags = "-o --output --checkpoints --recursive --max-size --format --quality --skip-existing"
-    for flag in flags.split():
-        assert flag in done.stdout
+    for field in dataclasses.fields(InferenceConfig)[2:]:
+        assert flag_of(field.name) in done.stdout
+
+
+def test_the_manual_tells_every_option_and_its_default():
+    rows = re.findall(r"^\| (`-.*?) \| (.*?) \|", (ROOT / "docs/inference.md").read_text(), re.M)
+    told = {re.findall(r"--[\w-]+", flags)[0]: default.strip("`") for flags, default in rows}
+    for field in dataclasses.fields(InferenceConfig)[2:]:
+        default = told.pop(flag_of(field.name))
+        if field.name == "output":
+            assert default == "required"
+        elif isinstance(field.default, bool):
+            assert default == ("on" if field.default else "off")
+        else:
+            assert type(field.default)(default) == field.default
+    assert not told
 
 
 def test_python_gives_back_the_type_it_gets(waves):
