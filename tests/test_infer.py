@@ -639,7 +639,7 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
 def test_too_little_memory_at_a_scale_names_it(stylise, tmp_path, monkeypatch):
     from fst import stylizer
 
-    def exhausted(image):
+    def exhausted(image, **_):
         raise MemoryError
 
     monkeypatch.setattr(stylizer, "load", lambda *_: exhausted)
