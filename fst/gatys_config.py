@@ -14,6 +14,7 @@ GatysPreset = Literal[
     "pytorch_tutorial",
     "pytorch_adam",
     "tensorflow_tutorial",
+    "tensorflow_notebook",
     "noise_adam",
 ]
 MIN_SIZE = 32
@@ -284,14 +285,24 @@ PRESETS = {
         "steps": 1000,
         "scales": 1,
     },
-    # MaSsKmAn/Neural_style_tranfer_origina-, but from noise and with a higher rate than its 0.01.
-    "noise_adam": {
+    # MaSsKmAn/Neural_style_tranfer_origina- (final_neural_style_transfer.ipynb).
+    "tensorflow_notebook": {
         "loss_form": "mean",
         "content_layers": ("relu5_2",),
         "style_layers": ("relu2_1", "relu3_1", "relu4_1", "relu5_1"),
         "content_weight": 1e2,
         "style_weight": 1.0,
         "tv_weight": 1e-6,
+        "optimizer": "adam",
+        "learning_rate": 0.01 * 255,
+        "size": 224,
+        "style_size": 224,
+        "steps": 1500,
+        "scales": 1,
+    },
+    # Its size and steps from noise, at a high rate. Under this project's loss: with the notebook's
+    # own weights, and with ten thousand times its content weight, the photo does not come back.
+    "noise_adam": {
         "init": "noise",
         "optimizer": "adam",
         "learning_rate": 0.05 * 255,

@@ -628,7 +628,7 @@ EFFECTS = {
     "loss_form": "mean",
     "pooling": "average",
     "precision": "mixed_bfloat16",
-    "learning_rate": 5.0,
+    "learning_rate": 9.0,
     "beta_1": 0.5,
 }
 
@@ -823,17 +823,28 @@ def layer_weights(options):
             },
         ),
         (
-            "noise_adam",
+            "tensorflow_notebook",
             {
                 "loss_form": "mean",
                 "pooling": "max",
-                "init": "noise",
+                "init": "content",
                 "optimizer": "adam",
                 "content_layers": ("relu5_2",),
                 "style_layers": ("relu2_1", "relu3_1", "relu4_1", "relu5_1"),
                 "content_weight": 100,
                 "layer weights": [1 / 4] * 4,
                 "tv_weight": 1e-6,
+                "learning_rate": 2.55,  # 0.01 of the range
+                "steps": 1500,
+                "size": 224,
+            },
+        ),
+        (
+            "noise_adam",
+            {
+                "loss_form": "relative",
+                "init": "noise",
+                "optimizer": "adam",
                 "learning_rate": 12.75,  # 0.05 of the range
                 "steps": 1500,
                 "size": 224,

@@ -189,7 +189,7 @@ OPTIONS = {
     "loss_form": "absolute",
     "pooling": "average",
     "precision": "float32",
-    "learning_rate": 5.0,
+    "learning_rate": 9.0,
     "beta_1": 0.5,
 }
 
