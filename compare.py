@@ -7,6 +7,7 @@ import sys
 from fst import cli, errors
 from fst.compare import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
+from fst.files import ImageError
 
 
 def main():
@@ -37,7 +38,7 @@ def main():
                 continue
             try:
                 comparison.compare(photo)
-            except UserError as error:
+            except ImageError as error:
                 failed += 1
                 print(f"failed: {error}", file=sys.stderr)
     if failed == len(photos):

@@ -140,12 +140,13 @@ class Comparison:
             source: its path or URL.
 
         Raises:
-            UserError: the photo cannot be read or is too small, or there is no room to write.
+            ImageError: the photo cannot be read or is too small.
+            UserError: there is no room to write.
             KeyboardInterrupt: Ctrl-C; nothing of this photo is kept.
         """
         photo = images.load_rgb(source, self._options.size)
         if min(photo.shape[:2]) < MIN_SIZE:
-            raise UserError(
+            raise files.ImageError(
                 f"{files.printable(source)}: is {photo.shape[1]}x{photo.shape[0]} px at --size "
                 f"{self._options.size}; its short side needs {MIN_SIZE} px"
             )
@@ -158,8 +159,11 @@ class Comparison:
                 for name, picture in pictures.items():
                     images.save_picture(folder / f"{name}.png", picture)
                 (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"{place}: cannot be written ({files.reason_of(error)})") from error
+        except (OSError, files.ImageError) as error:
+            raise UserError(
+                f"--output {self.folder}: cannot be written ({files.reason_of(error)}); make room "
+                "and run the same command again, the photos that are done are kept"
+            ) from error
 
     def _place(self, source):
         """The photo's folder: the same whatever other photos are given, and in which order."""

@@ -13,6 +13,7 @@ import compare as command
 from fst import errors, images, metrics
 from fst.compare import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
+from fst.files import ImageError
 from fst.stylizer import load
 
 SIZE = 48
@@ -253,6 +254,21 @@ class TestCommand:
         assert "thin.png" in failures[1]
         assert "32 px" in failures[1]
         assert [result["photo"] for result in results(given).values()] == ["photo00.jpg"]
+
+    def test_a_full_disk_ends_it_at_once(self, config, run, monkeypatch):
+        """It is no photo's fault, and every further photo would cost minutes for nothing."""
+        tries = []
+
+        def full(path, *_, **__):
+            tries.append(path)
+            raise ImageError(f"{path}: cannot be written: No space left on device")
+
+        monkeypatch.setattr("fst.compare.images.save_picture", full)
+        code, _, err = run(words_of(config(also_from=())))
+        assert code == 2
+        assert len(tries) == 1
+        assert "make room and run the same command again" in err
+        assert not list(Path(config().output).glob("photos/*"))
 
     def test_no_photo_at_all(self, config, run, tmp_path):
         broken = tmp_path / "broken.jpg"
