@@ -259,7 +259,7 @@ PRESETS = {
         "steps": 300,
         "scales": 1,
     },
-    # A widespread PyTorch notebook: content 100, style 1e8, 500 steps of Adam at 0.007. How it
+    # A PyTorch notebook, its source not found again: content 100, style 1e8, 500 steps of Adam at 0.007. How it
     # divides Gram matrices is not known: taken as the tutorial's, to whose default its ratio of a
     # million is equal.
     "pytorch_adam": {
