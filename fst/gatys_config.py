@@ -259,9 +259,9 @@ PRESETS = {
         "steps": 300,
         "scales": 1,
     },
-    # A PyTorch notebook, its source not found again: content 100, style 1e8, 500 steps of Adam at 0.007. How it
-    # divides Gram matrices is not known: taken as the tutorial's, to whose default its ratio of a
-    # million is equal.
+    # A PyTorch notebook whose source was not found again: content 100, style 1e8, 500 steps of Adam
+    # at 0.007. How it divides Gram matrices is not known: taken as the tutorial's, to whose default
+    # its ratio of a million is equal.
     "pytorch_adam": {
         "loss_form": "mean",
         "content_weight": 100 / _TORCH**2,
