@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, files, images, metrics
-from fst.config import Precision, check_ranges
+from fst.config import Precision, check_ranges, last_part
 from fst.errors import UserError
 from fst.gatys_config import MIN_SIZE, GatysOptions
 
@@ -110,6 +110,7 @@ class Comparison:
     """
 
     def __init__(self, config, on_step=None):
+        from fst.gatys import build_loss
         from fst.perceptual import load_vgg19
         from fst.stylizer import load
 
@@ -128,6 +129,7 @@ class Comparison:
         self.settings["style_is_the_trained_one"] = self.style_is_the_trained_one
         _keep_settings(self.folder, self.settings)
         self._features = load_vgg19(config.vgg_weights, config.precision)
+        self._loss = build_loss(self._options, self._features, [self._style])
 
     def is_done(self, source):
         """Whether the photo has been compared by an earlier run."""
@@ -174,9 +176,7 @@ class Comparison:
 
     def _measure(self, photo):
         """The result of a photo as JSON types, and its pictures by name, float32."""
-        from fst.gatys import build_loss
-
-        loss = build_loss(self._options, self._features, [self._style])
+        loss = self._loss
         wanted = loss.content_features(photo[None])
         fast = self._stylise(photo)
         terms = {
@@ -345,6 +345,4 @@ def _likeness(name, one, other):
 
 
 def _name(source):
-    """The last part of a path or URL: folders of one machine mean nothing on another."""
-    name = files.printable(str(source)).split("?")[0]
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return last_part(files.printable(str(source)))

@@ -159,8 +159,8 @@ class TrainingConfig:
         """
         values = dataclasses.asdict(self)
         for name in _PATHS:
-            values[name] = _last_part(values[name])
-        values["preview"] = [_last_part(photo) for photo in self.preview]
+            values[name] = last_part(values[name])
+        values["preview"] = [last_part(photo) for photo in self.preview]
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -359,10 +359,11 @@ def flag_of(field):
     return "--" + field.replace("_", "-")
 
 
-def _last_part(path):
+def last_part(path):
+    """The last part of a path or URL: folders of one machine mean nothing on another."""
     return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _name_from(style):
-    stem = Path(_last_part(style)).stem
+    stem = Path(last_part(style)).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"
