@@ -7,7 +7,7 @@ import sys
 
 from tqdm import tqdm
 
-from fst import cli, errors, inference
+from fst import cli, engines, errors, inference
 from fst.config import InferenceConfig
 
 NOTES_IN_FULL = 3
@@ -28,7 +28,8 @@ def show(config, jobs):
 
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
-    cli.quiet_tensorflow()
+    if engines.choose(config.engine, config.precision) == "tensorflow":
+        cli.quiet_tensorflow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     quiet = len(jobs) < 2 or not sys.stderr.isatty()

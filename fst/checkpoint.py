@@ -15,8 +15,10 @@ import warnings
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from fst import files
+from fst.architecture import shapes
 from fst.errors import UserError, first_line
 
 ROOT = "checkpoints"
@@ -99,6 +101,29 @@ class Checkpoint:
             raise UserError(f"{self.card_path}: is damaged, it does not tell the network's width")
         return width
 
+    def read_weights(self, width=None):
+        """The trained weights as arrays, without Keras.
+
+        Args:
+            width: the network's width; the card's when None.
+
+        Returns:
+            A dictionary from the names of layers, such as `down1_conv` and `down1_norm`, to their
+            float32 arrays: kernel and bias, or scale and shift.
+
+        Raises:
+            UserError: the card or the weights are missing or damaged.
+        """
+        width = width or self.read_width()
+        self._check_weights_are_there()
+        try:
+            with h5py.File(self.weights_path) as file:
+                found = _by_layer(file)
+            return _of_width(found, width)
+        except Exception as error:  # h5py raises many kinds for a damaged file.
+            reason = first_line(error)
+            raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
+
     def read_network(self, width=None):
         """The trained network, as a float32 `keras.Model` (see `fst.network.build_network`).
 
@@ -109,8 +134,7 @@ class Checkpoint:
             UserError: the card or the weights are missing or damaged.
         """
         width = width or self.read_width()
-        if not self.weights_path.is_file():
-            raise UserError(f"{self.weights_path}: is missing; has the training finished?")
+        self._check_weights_are_there()
         from fst.network import build_network  # Keras takes seconds to import: only when it is used
 
         network = build_network(width, dtype="float32")
@@ -123,6 +147,10 @@ class Checkpoint:
             reason = first_line(error)
             raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
         return network
+
+    def _check_weights_are_there(self):
+        if not self.weights_path.is_file():
+            raise UserError(f"{self.weights_path}: is missing; has the training finished?")
 
 
 def names(root=ROOT):
@@ -142,6 +170,38 @@ def find(name_or_path, root=ROOT):
     known = ", ".join(names(root))
     hint = f"there are {known}" if known else f"there are none under {root}/"
     raise UserError(f"there is no trained style '{name_or_path}'; {hint}")
+
+
+def _by_layer(file):
+    """The arrays of a Keras weights file by the names that the network gives its layers."""
+    found = {}
+
+    def note(_, item):
+        if isinstance(item, h5py.Group) and "name" in item.attrs and len(item):
+            arrays = [item[key][()] for key in sorted(item)]
+            found[item.attrs["name"]] = [array.astype(np.float32) for array in arrays]
+
+    file.visititems(note)
+    return found
+
+
+def _of_width(found, width):
+    """`found`, if it holds what a network of this width needs.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for name, shape in shapes(width).items():
+        wanted = {f"{name}_conv": [shape, shape[3:]]}
+        if name != "rgb":
+            wanted[f"{name}_norm"] = [shape[3:], shape[3:]]
+        for layer, expected in wanted.items():
+            given = [array.shape for array in found.get(layer, ())]
+            if given != expected:
+                raise ValueError(f"layer {layer} has the arrays {given}, not {expected}")
+            if not all(np.isfinite(array).all() for array in found[layer]):
+                raise ValueError(f"layer {layer} holds values that are not finite")
+    return found
 
 
 def _halve(path):

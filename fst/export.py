@@ -1,58 +1,158 @@
-"""A trained style as a TensorFlow SavedModel, for code that has TensorFlow and not fst."""
+"""A trained style for other programs: as SavedModel, as ONNX model, as LiteRT model.
 
-import numpy as np
-import tensorflow as tf
+python -m fst.export CHECKPOINT [--format saved_model|onnx|litert] [-o OUTPUT] [--size HEIGHT WIDTH]
 
-from fst import files
-from fst.network import MIN_SIZE
+Each takes `image`, uint8 `[B, H, W, 3]` RGB, and gives `stylized` of the same shape. The SavedModel
+and the ONNX model take every size, the LiteRT model the one it is made for. All arithmetic
+is in float32, with the numbers of `network.weights.h5`.
+"""
 
+import dataclasses
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
 
-class _Servable(tf.Module):
-    """The network as two signatures, with its weights in half precision.
+import tyro
 
-    Half precision halves the folder; the numbers are those of `network.weights.h5`, so that both
-    make the same picture. They are float32 again before anything is computed.
-    """
+from fst import checkpoint, cli, errors, files
+from fst.architecture import MIN_SIZE
+from fst.errors import UserError
+from fst.forward import arrange
 
-    def __init__(self, network):
-        super().__init__()
-        self._half = [tf.Variable(w.astype(np.float16)) for w in network.get_weights()]
-
-        def stylise(image):
-            weights = [tf.cast(half, tf.float32) for half in self._half]
-            _, height, width, _ = tf.unstack(tf.shape(image))
-            image = tf.gather(tf.gather(image, _mirrored(height), axis=1), _mirrored(width), axis=2)
-            stylised, _ = network.stateless_call(weights, [], image)
-            return stylised[:, :height, :width]
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
-        def from_bytes(image):
-            stylised = stylise(tf.cast(image, tf.float32))
-            return {"stylized": tf.cast(tf.round(stylised), tf.uint8)}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")])
-        def from_floats(image):
-            return {"stylized": stylise(image)}
-
-        self.endpoints = {"serving_default": from_bytes, "float": from_floats}
+_PLACES = {"saved_model": "saved_model", "onnx": "stylizer.onnx", "litert": "stylizer.tflite"}
+_MAX_SIDE = 16384
 
 
-def _mirrored(size):
-    """Indices 0 to size - 1, and as many mirrored ones after them as the network needs."""
-    positions = tf.range(tf.maximum(size, MIN_SIZE)) % (2 * size)
-    return tf.minimum(positions, 2 * size - 1 - positions)
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Writes a trained style in a format for other programs."""
+
+    checkpoint: tyro.conf.Positional[str]
+    """A name under --checkpoints, or the path of a style's folder."""
+
+    format: Literal["saved_model", "onnx", "litert"] = "saved_model"
+    """saved_model for TensorFlow and TensorFlow Serving, onnx for ONNX Runtime, OpenVINO and
+    others, litert for LiteRT on phones and small computers."""
+
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    """File or folder to write (default: in the style's folder, by the name of the format)."""
+
+    size: tuple[int, int] = (512, 512)
+    """Height and width in px that a LiteRT model is made for."""
+
+    checkpoints: str = checkpoint.ROOT
+    """Folder that holds the trained styles."""
+
+    def __post_init__(self):
+        if not all(MIN_SIZE <= side <= _MAX_SIDE for side in self.size):
+            raise UserError(
+                f"--size {self.size[0]} {self.size[1]}: height and width are from {MIN_SIZE} to "
+                f"{_MAX_SIDE} px"
+            )
 
 
-def export_saved_model(network, folder):
+def export_saved_model(weights, folder):
     """Writes a SavedModel that TensorFlow and TensorFlow Serving load as it is.
 
     Its signatures take `image` and give `stylized`, both `[B, H, W, 3]` RGB of any `B`, `H`
-    and `W`: `serving_default` in uint8, `float` in float32 0-255.
+    and `W`: `serving_default` in uint8, `float` in float32 0-255. The pictures of a batch are
+    computed one after the other, as each of them has statistics of its own.
 
     Args:
-        network: a trained float32 network (`fst.network.build_network`).
+        weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
         folder: the folder to write; one that is there is replaced once the new one is whole.
     """
-    module = _Servable(network)
+    import tensorflow as tf
+
+    from fst.forward_tensorflow import servable
+
+    module, signatures = servable(arrange(weights))
     with files.atomic_path(folder) as path:
-        tf.saved_model.save(module, path, signatures=module.endpoints)
+        tf.saved_model.save(module, path, signatures=signatures)
+
+
+def export_onnx(weights, file):
+    """Writes an ONNX model; `image` and `stylized` are uint8 `[batch, height, width, 3]`.
+
+    Args:
+        weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
+        file: the file to write.
+
+    Raises:
+        UserError: the package onnx is not installed.
+    """
+    _check_package("onnx", "--format onnx")
+    from fst import forward_onnx
+
+    model = forward_onnx.build(arrange(weights))
+    with files.atomic_path(file) as path:
+        path.write_bytes(model.SerializeToString())
+
+
+def export_litert(weights, file, height, width):
+    """Writes a LiteRT (TensorFlow Lite) model for pictures of one size.
+
+    Its signature `serving_default` takes `image` and gives `stylized`, uint8
+    `[1, height, width, 3]`. It holds LiteRT's own operations only.
+
+    Args:
+        weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
+        file: the file to write.
+        height: of the pictures, px.
+        width: of the pictures, px.
+    """
+    import tensorflow as tf
+
+    from fst.forward_tensorflow import fixed_size
+
+    module = tf.Module()  # Whatever holds the function: without it the model has no signature.
+    module.stylise = fixed_size(arrange(weights), height, width)
+    concrete = module.stylise.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    model = converter.convert()
+    with files.atomic_path(file) as path:
+        path.write_bytes(model)
+
+
+def export(config):
+    """Writes what an `ExportConfig` asks for; returns its path."""
+    style = checkpoint.find(config.checkpoint, config.checkpoints)
+    place = Path(config.output) if config.output else style.folder / _PLACES[config.format]
+    folder = config.format == "saved_model"
+    _check_place(place, folder)
+    files.check_writable(place, "--output", folder=folder)
+    weights = style.read_weights()
+    if config.format == "saved_model":
+        export_saved_model(weights, place)
+    elif config.format == "onnx":
+        export_onnx(weights, place)
+    else:
+        export_litert(weights, place, *config.size)
+    return place
+
+
+def _check_place(place, folder):
+    """Raises a UserError rather than to replace what is no export."""
+    if folder:
+        ours = (place / "saved_model.pb").is_file()
+        if place.exists() and not ours and not (place.is_dir() and not any(place.iterdir())):
+            raise UserError(f"--output {place}: is there and is no SavedModel; name a new folder")
+    elif place.is_dir():
+        raise UserError(f"--output {place}: is a folder; name a file")
+
+
+def _check_package(package, flag):
+    if find_spec(package) is None:
+        raise UserError(f"{flag} needs the package {package}: pip install {package}")
+
+
+def main():
+    config = cli.parse(ExportConfig, "python -m fst.export")
+    cli.quiet_tensorflow()
+    print(f"wrote {export(config)}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,7 +1,7 @@
 """Photos in, stylised photos out: which files a run of `infer.py` reads and writes.
 
-`plan` decides all of that, and refuses what cannot work, without TensorFlow, whose import takes
-seconds. `stylise` then does the work, one photo after the other.
+`plan` decides all of that, and refuses what cannot work, before a network is loaded. `stylise`
+then does the work, one photo after the other.
 """
 
 import errno
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import checkpoint, contact_sheet, files, images, look
+from fst import checkpoint, contact_sheet, engines, files, images, look, stylizer
 from fst.config import ALL_STYLES
 from fst.errors import UserError
 
@@ -74,9 +74,11 @@ def plan(config):
 
     Raises:
         UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
-            written or has an unknown suffix, or a photo would be overwritten by its own output.
+            written or has an unknown suffix, the engine is not installed, or a photo would be
+            overwritten by its own output.
     """
     _styles(config)
+    engines.choose(config.engine, config.precision)
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
@@ -253,9 +255,10 @@ def stylise(config, jobs: Iterable[Job]):
     Raises:
         UserError: a trained style is damaged.
     """
-    from fst import stylizer  # Here, since it imports TensorFlow.
-
-    styles = {name: stylizer.load(style.folder) for name, style in _styles(config).items()}
+    styles = {
+        name: stylizer.load(style.folder, engine=config.engine, precision=config.precision)
+        for name, style in _styles(config).items()
+    }
     full = None
     for job in jobs:
         if full:

@@ -17,17 +17,8 @@ Pure Keras: nothing here names a backend.
 import keras
 from keras import layers, ops
 
+from fst.architecture import EPSILON, RESIDUAL_BLOCKS, STRIDE
 from fst.precision import dtype_policy
-
-STRIDE = 4
-"""The network works at a quarter of the input's resolution."""
-
-MIN_SIZE = 16
-"""The smallest height or width, in px: at a quarter of it reflection still has rows to mirror."""
-
-RESIDUAL_BLOCKS = 5
-
-_EPSILON = 1e-5  # Keras defaults to 1e-3, which would grey out flat regions such as skies.
 
 
 @keras.saving.register_keras_serializable("fst")
@@ -152,7 +143,7 @@ def _convolution(x, filters, kernel, name, strides=1, initializer="glorot_unifor
 
 def _normalised(x, filters, kernel, name, strides=1, activate=True):
     x = _convolution(x, filters, kernel, name, strides)
-    x = layers.GroupNormalization(groups=-1, epsilon=_EPSILON, name=f"{name}_norm")(x)
+    x = layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=f"{name}_norm")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
 
 

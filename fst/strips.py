@@ -19,18 +19,20 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from fst.architecture import EPSILON, MIN_SIZE, STRIDE
 from fst.errors import UserError
-from fst.network import MIN_SIZE, RESIDUAL_BLOCKS, STRIDE
+from fst.forward import BLOCK, CENTRE, forward
+from fst.forward_tensorflow import as_pixels, batch_norm, bordered, enlarged, mirrored
 
 _IN_MEMORY = 256 * 2**20  # bytes: larger planes go to a file
 _HALF_MAX = 65504.0
 
 
-def stylise_in_strips(network, image, rows):
+def stylise_in_strips(arranged, image, rows):
     """Stylises a picture with little more memory than the picture itself takes.
 
     Args:
-        network: a trained float32 network (`fst.network.build_network`).
+        arranged: the trained weights (`fst.forward.arrange`).
         image: uint8 `[H, W, 3]` RGB, both sides at least 16 px.
         rows: how many rows of the picture are worked on at a time; more are faster, and take more
             memory, about 1 kB for each of their pixels.
@@ -46,8 +48,9 @@ def stylise_in_strips(network, image, rows):
         raise ValueError(f"a side needs {MIN_SIZE} px, not {width}x{height}")
     padding = [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
     padded = np.pad(image, padding, mode="reflect") if height % STRIDE or width % STRIDE else image
+    steps = _Steps(arranged, len(padded), max(STRIDE, rows - rows % STRIDE))
     try:
-        return _Strips(network, max(STRIDE, rows - rows % STRIDE)).run(padded)[:height, :width]
+        return forward(steps, _Rows(len(padded), _centred(padded)))[:height, :width]
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -58,138 +61,145 @@ def stylise_in_strips(network, image, rows):
         ) from error
 
 
-class _Strips:
-    """One picture's way through the network.
+def _centred(image):
+    return lambda top, bottom: tf.cast(image[top:bottom], tf.float32)[None] - CENTRE
+
+
+class _Steps:
+    """The steps of `fst.forward.forward` on `_Rows`, each for the whole picture.
 
     Args:
-        network: the network.
-        rows: rows of the picture in a strip, a multiple of the stride.
+        arranged: the trained weights.
+        height: of the picture, px, a multiple of the stride.
+        rows: of a layer in a strip, a multiple of the stride.
     """
 
-    def __init__(self, network, rows):
-        self._network, self._rows = network, rows
+    def __init__(self, arranged, height, rows):
+        self._arranged = arranged
+        self._kernels = {name: tf.constant(value) for name, value in arranged.kernels.items()}
+        self._height, self._rows = height, rows
 
-    def run(self, image):
-        height = len(image)
-        pixels = _Rows(height, lambda top, bottom: image[top:bottom].astype(np.float32) / 127.5 - 1)
-        x = self._normalised(pixels, "down1", keep=False)
-        x = self._normalised(x, "down2", stride=2)
-        x = self._normalised(x, "down3", stride=2)
-        # The sum of every block replaces the one before it, in its place.
-        trunk = self._copy(x)
-        for block in range(1, RESIDUAL_BLOCKS + 1):
-            x = self._normalised(trunk.rows(), f"residual{block}_a")
-            x = self._normalised(x, f"residual{block}_b", activate=False)
-            self._add(trunk, x)
-        x = self._normalised(trunk.rows(), "up1", enlarge=True)
-        x = self._normalised(x, "up2", enlarge=True, keep=False)
-        stylised = np.empty_like(image)
-        bounded = self._network.get_layer("pixels")
-        for top, bottom in self._strips(height):
-            found = bounded(self._convolve(x, "rgb", top, bottom))
-            stylised[top:bottom] = tf.cast(tf.round(found[0]), tf.uint8)
-        return stylised
-
-    def _normalised(self, source, name, stride=1, enlarge=False, activate=True, keep=True):
-        """A convolution of `source`, normalised by its statistics over the whole picture.
-
-        Args:
-            source: `_Rows`.
-            name: of the layers, as in `fst.network`.
-            stride: of the convolution.
-            enlarge: doubles rows and columns of the source first.
-            activate: whether the rectifier follows.
-            keep: whether the convolution's result is kept, or computed anew when it is read.
-
-        Returns:
-            `_Rows`.
-        """
-        if enlarge:
-            source = source.doubled()
-        height = -(-source.height // stride)
-
-        def convolve(top, bottom):
-            return self._convolve(source, name, top, bottom, stride)
-
-        sums, plane = 0.0, None
+    def normalised(self, x, name, stride=1, enlarge=False, activate=True):
+        height = 2 * x.height if enlarge else -(-x.height // stride)
+        convolve = self._enlargement(x, name) if enlarge else self._convolution(x, name, stride)
+        statistics, plane = _Statistics(), None
         for top, bottom in self._strips(height):
             found = convolve(top, bottom)
-            sums = sums + _sums(found)
-            if keep:
+            statistics.add(found)
+            if height < self._height:
                 plane = plane or _Plane(height, *found.shape[2:])
-                plane.write(top, found[0].numpy())
-        raw = plane.rows() if keep else _Rows(height, lambda t, b: convolve(t, b)[0])
-        scale, shift = self._affine(name, sums, height * int(found.shape[2]))
+                plane.write(top, found)
+        raw = _Rows(height, plane.read if plane else convolve)
+        scale, shift = self._arranged.norms[name]
+        return raw.mapped(_normalisation(scale, shift, *statistics.result(), activate))
 
-        def read(top, bottom):
-            x = tf.cast(raw.read(top, bottom), tf.float32) * scale + shift
-            return tf.nn.relu(x) if activate else x
-
-        return _Rows(height, read)
-
-    def _affine(self, name, sums, count):
-        """What a norm layer multiplies and adds, once the statistics are known."""
-        layer = self._network.get_layer(f"{name}_norm")
-        mean, square = sums / count
-        variance = np.maximum(square - mean**2, 0.0)
-        scale = layer.gamma.numpy() / np.sqrt(variance + layer.epsilon)
-        shift = layer.beta.numpy() - mean * scale
-        return tf.constant(scale, tf.float32), tf.constant(shift, tf.float32)
-
-    def _convolve(self, source, name, top, bottom, stride=1):
-        """Rows `top` to `bottom` of a convolution, `[1, rows, W, C]`."""
-        layer = self._network.get_layer(f"{name}_conv")
-        reach = layer.kernel.shape[0] // 2
-        x = source.mirrored(top * stride - reach, (bottom - 1) * stride + reach + 1)
-        x = tf.pad(x[None], [[0, 0], [0, 0], [reach, reach], [0, 0]], mode="REFLECT")
-        return tf.nn.conv2d(x, layer.kernel.value, stride, "VALID") + layer.bias.value
-
-    def _copy(self, source):
+    def add(self, x, y):
         plane = None
-        for top, bottom in self._strips(source.height):
-            found = source.read(top, bottom)
-            plane = plane or _Plane(source.height, *found.shape[1:])
-            plane.write(top, found.numpy())
-        return plane
+        for top, bottom in self._strips(x.height):
+            found = x.read(top, bottom) + y.read(top, bottom)
+            # The sum of every block replaces the one before it, in its place.
+            plane = plane or x.plane or _Plane(x.height, *found.shape[2:])
+            plane.write(top, found)
+        return _Rows(x.height, plane.read, plane)
 
-    def _add(self, plane, source):
-        for top, bottom in self._strips(source.height):
-            plane.write(top, plane.read(top, bottom) + source.read(top, bottom).numpy())
+    def pixels(self, x):
+        convolve = self._convolution(x, "rgb", BLOCK)
+        stylised = None
+        for top, bottom in self._strips(x.height):
+            found = as_pixels(convolve(top // BLOCK, bottom // BLOCK), self._arranged.bias)[0]
+            if stylised is None:
+                stylised = np.empty((x.height, *found.shape[1:]), np.uint8)
+            stylised[top:bottom] = tf.cast(tf.round(found), tf.uint8)
+        return stylised
+
+    def _convolution(self, x, name, stride):
+        """A function that gives rows of a convolution of `x`, `[1, rows, W, C]`."""
+        kernel = self._kernels[name]
+        size = kernel.shape[0]
+        reach = (size - 1) // 2
+
+        def convolve(top, bottom):
+            first = top * stride - reach
+            rows = x.mirrored(first, first + (bottom - 1 - top) * stride + size)
+            return tf.nn.conv2d(mirrored(rows, reach, axes=[2]), kernel, stride, "VALID")
+
+        return convolve
+
+    def _enlargement(self, x, name):
+        """A function that gives rows of `x` enlarged, by layer `name`, `[1, rows, W, C]`."""
+        kernel = self._kernels[name]
+
+        def convolve(top, bottom):
+            first, last = top // 2, (bottom + 1) // 2
+            found = enlarged(bordered(x.bordered(first - 1, last + 1), axes=[2]), kernel)
+            return found[:, top - 2 * first : bottom - 2 * first]
+
+        return convolve
 
     def _strips(self, height):
         return [(top, min(top + self._rows, height)) for top in range(0, height, self._rows)]
 
 
-class _Rows:
-    """A plane of features that is read by rows: `read(top, bottom)` gives `[rows, W, C]`."""
+class _Statistics:
+    """Mean and variance by channel of features that come in parts."""
 
-    def __init__(self, height, read):
-        self.height, self.read = height, read
+    def __init__(self):
+        self._count, self._sums = 0, 0.0
+
+    def add(self, x):
+        count = int(np.prod(x.shape[:3]))
+        ones = tf.ones([x.shape[3]])
+        # The fastest way to both; of its variance, over count - 1, it is told that of a sample.
+        found = batch_norm(x, ones, ones)
+        mean = found.batch_mean.numpy().astype(np.float64)
+        variance = found.batch_variance.numpy().astype(np.float64) * (count - 1) / count
+        self._count += count
+        self._sums = self._sums + count * np.stack([mean, variance + mean**2])
+
+    def result(self):
+        """float32 `[C]` each."""
+        mean, square = self._sums / self._count
+        return mean.astype(np.float32), np.maximum(square - mean**2, 0.0).astype(np.float32)
+
+
+def _normalisation(scale, shift, mean, variance, activate):
+    factor = scale / np.sqrt(variance + EPSILON)
+    factor, rest = tf.constant(factor), tf.constant(shift - mean * factor)
+
+    def normalise(x):
+        x = x * factor + rest
+        return tf.nn.relu(x) if activate else x
+
+    return normalise
+
+
+class _Rows:
+    """A plane of features that is read by rows: `read(top, bottom)` gives `[1, rows, W, C]`.
+
+    `plane` is the `_Plane` that holds just these numbers, if there is one.
+    """
+
+    def __init__(self, height, read, plane=None):
+        self.height, self.read, self.plane = height, read, plane
+
+    def mapped(self, function):
+        """The same with `function` applied to whatever is read."""
+        return _Rows(self.height, lambda top, bottom: function(self.read(top, bottom)))
 
     def mirrored(self, top, bottom):
-        """Rows that may lie beyond the plane's ends, where it is reflected, as float32 tensor."""
-        first, last = max(top, 0), min(bottom, self.height)
-        # What is mirrored lies within reach of the end, and may be outside of what else is asked.
-        if top < 0:
-            last = max(last, 1 - top)
-        if bottom > self.height:
-            first = min(first, 2 * (self.height - 1) - (bottom - 1))
-        found = tf.convert_to_tensor(self.read(first, last))
-        if (first, last) == (top, bottom):
-            return found
+        """Rows that may lie beyond the plane's ends, where it is reflected."""
         index = np.abs(np.arange(top, bottom))
-        index = np.where(index < self.height, index, 2 * (self.height - 1) - index)
-        return tf.gather(found, index - first)
+        return self._gathered(np.where(index < self.height, index, 2 * (self.height - 1) - index))
 
-    def doubled(self):
-        """The same with each row and each column twice."""
+    def bordered(self, top, bottom):
+        """Rows that may lie beyond the plane's ends, where its outermost row is repeated."""
+        return self._gathered(np.clip(np.arange(top, bottom), 0, self.height - 1))
 
-        def read(top, bottom):
-            found = tf.convert_to_tensor(self.read(top // 2, (bottom + 1) // 2))
-            found = tf.repeat(tf.repeat(found, 2, axis=0), 2, axis=1)
-            return found[top % 2 : top % 2 + bottom - top]
-
-        return _Rows(2 * self.height, read)
+    def _gathered(self, index):
+        first, last = index.min(), index.max() + 1
+        found = self.read(first, last)
+        whole = len(index) == last - first and index[0] == first
+        return found if whole else tf.gather(found, index - first, axis=1)
 
 
 class _Plane:
@@ -208,7 +218,7 @@ class _Plane:
                 os.posix_fallocate(self._file.fileno(), 0, size)
 
     def write(self, top, values):
-        half = np.clip(values, -_HALF_MAX, _HALF_MAX).astype(np.float16)
+        half = tf.cast(tf.clip_by_value(values, -_HALF_MAX, _HALF_MAX), tf.float16)[0].numpy()
         if self._file is None:
             self._array[top : top + len(half)] = half
         else:
@@ -216,24 +226,15 @@ class _Plane:
             self._file.write(half.data)
 
     def read(self, top, bottom):
-        """float32 `[bottom - top, width, channels]`."""
+        """float32 `[1, bottom - top, width, channels]`."""
         if self._file is None:
-            return self._array[top:bottom].astype(np.float32)
-        half = np.empty((bottom - top, *self._shape[1:]), np.float16)
-        self._file.seek(top * self._row_bytes)
-        self._file.readinto(half.data.cast("B"))
-        return half.astype(np.float32)
-
-    def rows(self):
-        return _Rows(self._shape[0], self.read)
+            half = self._array[top:bottom]
+        else:
+            half = np.empty((bottom - top, *self._shape[1:]), np.float16)
+            self._file.seek(top * self._row_bytes)
+            self._file.readinto(half.data.cast("B"))
+        return tf.cast(half[None], tf.float32)
 
     @property
     def _row_bytes(self):
         return 2 * self._shape[1] * self._shape[2]
-
-
-def _sums(found):
-    """The sums of the values and of their squares, `[2, C]`, in float64: there are millions."""
-    found = tf.cast(found, tf.float64)
-    sums = tf.stack([tf.reduce_sum(found, (0, 1, 2)), tf.reduce_sum(found**2, (0, 1, 2))])
-    return sums.numpy()

@@ -1,14 +1,14 @@
 """A trained style, applied to a picture of any size."""
 
 import numpy as np
-import tensorflow as tf
 
-from fst import checkpoint, look, memory
-from fst.network import MIN_SIZE
-from fst.strips import stylise_in_strips
+from fst import checkpoint, engines, look, memory
+from fst.architecture import MIN_SIZE
+from fst.forward import arrange
+from fst.quiet import quiet_tensorflow
 
-_BYTES_PER_PIXEL = 900  # of memory that the network takes for a whole picture
-_STRIP_BYTES = 2**29  # and may take for a strip
+_STRIP_BYTES = 2**29  # of memory that a strip may take
+_STRIP_BYTES_PER_PIXEL = 900
 
 
 class Stylizer:
@@ -16,12 +16,14 @@ class Stylizer:
 
     Args:
         trained: the `fst.checkpoint.Checkpoint`.
+        engine: what computes, see `fst.engines.choose`.
+        precision: in which the engine computes, see there.
 
     Attributes:
         card: the style's card (`style.json`), a dictionary.
 
     Raises:
-        UserError: its files are missing or damaged.
+        UserError: its files are missing or damaged, or the engine is not installed.
 
     Example:
         >>> stylise = Stylizer(checkpoint.find("starry_night"))
@@ -29,12 +31,11 @@ class Stylizer:
         (480, 640, 3)
     """
 
-    def __init__(self, trained):
+    def __init__(self, trained, engine="tensorflow", precision="float32"):
         self.card = trained.read_card()
-        self._network = network = trained.read_network()
-        # Free height and width: traced once, and not again for every size of photo.
-        spec = tf.TensorSpec([None, None, None, 3], tf.float32)
-        self._run = tf.function(lambda batch: network(batch, training=False), [spec])
+        self._weights = trained.read_weights()
+        self._engine = engines.choose(engine, precision)
+        self._run = engines.load(self._engine, self._weights, precision)
 
     def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto"):
         """Stylises one picture.
@@ -44,10 +45,11 @@ class Stylizer:
                 is mirrored up to 16 px and the result cropped back.
             strength: share of the style, 0-1: at 0 the result is `image`, at 1 the whole style.
             preserve_color: keep the colours of `image` (see `fst.look.with_colors_of`).
-            tile: `"off"` takes the picture as a whole, about 0.9 kB of memory for each pixel; a
-                number works strip by strip, of that many rows, with next to no more memory than the
-                picture (see `fst.strips`), to the same result up to a grey level; `"auto"` does so
-                when the memory that is free calls for it.
+            tile: `"off"` takes the picture as a whole, with memory for every pixel of it (see
+                `fst.engines.BYTES_PER_PIXEL`); a number works strip by strip, of that many rows,
+                in TensorFlow whatever the engine, with next to no more memory than the picture (see
+                `fst.strips`), to the same result up to a grey level; `"auto"` does so when the
+                memory that is free calls for it.
 
         Returns:
             The stylised picture in the same shape; uint8 for uint8, else float32.
@@ -61,7 +63,7 @@ class Stylizer:
         _check(image)
         look.check_strength(strength)
         height, width, _ = image.shape
-        rows = strip_rows(height, width, tile)
+        rows = strip_rows(height, width, tile, engines.BYTES_PER_PIXEL[self._engine])
         stylised = self._in_strips(image, rows) if rows else self._whole(image)
         stylised = stylised[:height, :width]
         if image.dtype == np.uint8:
@@ -69,32 +71,41 @@ class Stylizer:
         return look.blend(image, stylised, strength, preserve_color)
 
     def _whole(self, image):
-        padded = _at_least(image.astype(np.float32), MIN_SIZE)
         try:
-            return self._run(padded[None])[0].numpy()
-        except tf.errors.ResourceExhaustedError:
+            return self._run(image.astype(np.float32))
+        except MemoryError:
             height, width, _ = image.shape
             raise MemoryError(f"a picture of {width}x{height} px does not fit in memory") from None
 
     def _in_strips(self, image, rows):
+        quiet_tensorflow()  # Here, since whole pictures may do without TensorFlow.
+        from fst.strips import stylise_in_strips
+
         levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        stylised = stylise_in_strips(self._network, _at_least(levels, MIN_SIZE), rows)
+        stylised = stylise_in_strips(arrange(self._weights), _at_least(levels, MIN_SIZE), rows)
         return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)
 
 
-def load(name_or_path, root=checkpoint.ROOT):
+def load(name_or_path, root=checkpoint.ROOT, engine="tensorflow", precision="float32"):
     """Loads a trained style by its name under `root`, or by the path of its folder.
+
+    Args:
+        name_or_path: of the style.
+        root: folder that holds the trained styles.
+        engine: `"tensorflow"`, `"openvino"`, `"onnxruntime"`, or `"auto"`: the fastest that is
+            installed (see `fst.engines.choose`).
+        precision: `"float32"`, or with OpenVINO `"bfloat16"`.
 
     Returns:
         A `Stylizer`: `fst.load("starry_night")(photo)`.
 
     Raises:
-        UserError: there is no such style, with the names that there are.
+        UserError: there is no such style, with the names that there are, or no such engine.
     """
-    return Stylizer(checkpoint.find(name_or_path, root))
+    return Stylizer(checkpoint.find(name_or_path, root), engine, precision)
 
 
-def strip_rows(height, width, tile):
+def strip_rows(height, width, tile, bytes_per_pixel):
     """How many rows of a picture to work on at a time; 0 for the whole picture at once.
 
     Args:
@@ -102,6 +113,7 @@ def strip_rows(height, width, tile):
         width: of the picture, px.
         tile: a number of rows, `"off"`, or `"auto"`: strips if the whole picture would take more
             than half of the memory that is free.
+        bytes_per_pixel: of memory that the whole picture would take.
 
     Raises:
         ValueError: `tile` is none of them.
@@ -109,9 +121,9 @@ def strip_rows(height, width, tile):
     if tile == "off":
         return 0
     if tile == "auto":
-        if height * width * _BYTES_PER_PIXEL <= memory.available() / 2:
+        if height * width * bytes_per_pixel <= memory.available() / 2:
             return 0
-        return int(np.clip(_STRIP_BYTES // (_BYTES_PER_PIXEL * width), 16, 512))
+        return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * width), 16, 512))
     if not str(tile).isdecimal() or int(tile) < 1:
         raise ValueError(f"tile is a number of rows, 'auto' or 'off', not '{tile}'")
     return int(tile)

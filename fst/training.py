@@ -263,7 +263,7 @@ def _finish(target, config, network, photos, style, state, on_event):
     with _writing(target):
         target.write_weights(network)
         network = target.read_network(config.width)
-        export_saved_model(network, target.saved_model_path)
+        export_saved_model(target.read_weights(config.width), target.saved_model_path)
         draw_curves(target.history_path, target.curves_path)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")

@@ -27,6 +27,11 @@ def draw_photo(seed, height=80, width=96):
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
+def weights_of(network):
+    """A network's weights as `Checkpoint.read_weights` gives those of a file."""
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """A folder with twelve photos of several sizes."""

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo
+from conftest import ROOT, draw_photo, weights_of
 
 import fst
 from fst.checkpoint import Checkpoint
@@ -82,7 +82,7 @@ def trained(network, tmp_path_factory):
     style = Checkpoint(tmp_path_factory.mktemp("styles") / "clouds")
     style.write_weights(network)
     style.write_card({"name": "clouds", "config": {"width": 8}})
-    export_saved_model(style.read_network(), style.saved_model_path)
+    export_saved_model(style.read_weights(), style.saved_model_path)
     return style
 
 
@@ -144,7 +144,7 @@ def test_half_precision_halves_the_files_and_hardly_moves_the_picture(network, t
     parameters = network.count_params()
     assert whole.stat().st_size - trained.weights_path.stat().st_size > 1.5 * parameters
     variables = trained.saved_model_path / "variables" / "variables.data-00000-of-00001"
-    assert variables.stat().st_size < 2.2 * parameters
+    assert variables.stat().st_size < 2.6 * parameters
     photo = draw_photo(9, 60, 60).astype(np.float32)
     exact = np.asarray(network(photo[None]))[0]
     assert np.abs(fst.load(trained.folder)(photo) - exact).mean() < 0.25
@@ -167,10 +167,10 @@ def test_an_export_replaces_the_old_one_whole_or_not_at_all(network, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(tf.saved_model, "save", broken)
         with pytest.raises(OSError, match="no space"):
-            export_saved_model(network, folder)
+            export_saved_model(weights_of(network), folder)
     assert [path.name for path in tmp_path.rglob("*")] == ["saved_model", "old.txt"]
 
-    export_saved_model(network, folder)
+    export_saved_model(weights_of(network), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["saved_model"]
     assert not (folder / "old.txt").exists()
     assert tf.saved_model.contains_saved_model(str(folder))

@@ -5,12 +5,13 @@ import errno
 import keras
 import numpy as np
 import pytest
-from conftest import draw_photo
+from conftest import draw_photo, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fst import memory, strips, stylizer
 from fst.errors import UserError
+from fst.forward import arrange
 from fst.network import build_network
 from fst.strips import stylise_in_strips
 
@@ -28,6 +29,10 @@ def network():
     rgb = network.get_layer("rgb_conv")
     rgb.kernel.assign(rgb.kernel.numpy() * 8)  # Untrained, its pictures would be grey.
     return network
+
+
+def arranged(network):
+    return arrange(weights_of(network))
 
 
 def whole(network, image):
@@ -50,7 +55,7 @@ def test_the_pictures_are_worth_comparing(network):
 )
 def test_strips_are_the_whole(network, height, width, rows):
     image = draw_photo(height, height, width)
-    stylised = stylise_in_strips(network, image, rows)
+    stylised = stylise_in_strips(arranged(network), image, rows)
     assert stylised.shape == image.shape
     assert stylised.dtype == np.uint8
     found = difference(stylised, whole(network, image))
@@ -63,7 +68,7 @@ def test_no_seam_at_the_strips_borders(network):
     """The error is no larger beside the borders of strips than elsewhere."""
     image = draw_photo(5, 160, 200)
     expected = network(image[None].astype(np.float32))[0].numpy()
-    steps = np.abs(np.diff(stylise_in_strips(network, image, 16).astype(float), axis=0))
+    steps = np.abs(np.diff(stylise_in_strips(arranged(network), image, 16).astype(float), axis=0))
     true_steps = np.abs(np.diff(expected, axis=0))
     excess = (steps - true_steps).mean(axis=(1, 2))
     borders = np.arange(15, 159, 16)
@@ -73,9 +78,9 @@ def test_no_seam_at_the_strips_borders(network):
 
 def test_kept_in_files_it_is_the_same(network, monkeypatch):
     image = draw_photo(6, 75, 61)
-    in_memory = stylise_in_strips(network, image, 24)
+    in_memory = stylise_in_strips(arranged(network), image, 24)
     monkeypatch.setattr(strips, "_IN_MEMORY", 0)
-    np.testing.assert_array_equal(stylise_in_strips(network, image, 24), in_memory)
+    np.testing.assert_array_equal(stylise_in_strips(arranged(network), image, 24), in_memory)
 
 
 def test_a_full_disk_is_told_in_one_line(network, monkeypatch):
@@ -85,13 +90,13 @@ def test_a_full_disk_is_told_in_one_line(network, monkeypatch):
     monkeypatch.setattr(strips, "_IN_MEMORY", 0)
     monkeypatch.setattr(strips.os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"TMPDIR.*--max-size") as error:
-        stylise_in_strips(network, draw_photo(7), 24)
+        stylise_in_strips(arranged(network), draw_photo(7), 24)
     assert "\n" not in str(error.value)
 
 
 def test_too_small(network):
     with pytest.raises(ValueError, match="40x12"):
-        stylise_in_strips(network, draw_photo(8, 12, 40), 16)
+        stylise_in_strips(arranged(network), draw_photo(8, 12, 40), 16)
 
 
 class TestStylizer:
@@ -121,9 +126,7 @@ class TestStylizer:
 
     def test_auto_takes_strips_only_when_memory_is_short(self, stylise, monkeypatch):
         used = []
-        monkeypatch.setattr(
-            stylizer, "stylise_in_strips", lambda *args: used.append(args) or args[1]
-        )
+        monkeypatch.setattr(strips, "stylise_in_strips", lambda *args: used.append(args) or args[1])
         image = draw_photo(3, 64, 64)
         monkeypatch.setattr(stylizer.memory, "available", lambda: 2**34)
         stylise(image)
@@ -134,7 +137,9 @@ class TestStylizer:
 
     def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, monkeypatch):
         monkeypatch.setattr(stylizer.memory, "available", lambda: 2**30)
-        rows = {width: stylizer.strip_rows(8600, width, "auto") for width in (2000, 11_600, 60_000)}
+        rows = {
+            width: stylizer.strip_rows(8600, width, "auto", 450) for width in (2000, 11_600, 60_000)
+        }
         assert all(16 <= count <= 512 for count in rows.values())
         assert rows[2000] > rows[11_600] > rows[60_000]
 

@@ -1,0 +1,137 @@
+"""What computes a stylised picture: TensorFlow, or a faster engine on the CPU.
+
+All give the same picture up to a grey level or so. TensorFlow takes a GPU where there is one.
+OpenVINO and ONNX Runtime are optional packages that start in a fraction of a second: neither
+TensorFlow nor Keras is loaded for them.
+"""
+
+import os
+import shutil
+from importlib.util import find_spec
+
+import numpy as np
+
+from fst.errors import UserError
+from fst.forward import arrange
+from fst.quiet import NVIDIA_DRIVER
+
+PACKAGES = {
+    "tensorflow": ("tensorflow",),
+    "openvino": ("openvino", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+}
+"""Which packages each engine needs."""
+
+BYTES_PER_PIXEL = {"tensorflow": 450, "openvino": 400, "onnxruntime": 1200}
+"""About how much memory each takes for a pixel of a picture, at width 32."""
+
+_ON_CPU = ("openvino", "onnxruntime", "tensorflow")  # The fastest first.
+
+
+def choose(name="auto", precision="float32"):
+    """The engine that is meant.
+
+    Args:
+        name: one of `PACKAGES`, or `"auto"`: TensorFlow where there is an NVIDIA GPU, else the
+            fastest engine that is installed.
+        precision: `"float32"` or `"bfloat16"`, which OpenVINO alone offers.
+
+    Returns:
+        One of `PACKAGES`.
+
+    Raises:
+        UserError: its packages are not installed, or it does not offer the precision.
+    """
+    if name == "auto":
+        name = "openvino" if precision == "bfloat16" else _fastest()
+    if missing := _missing(name):
+        raise UserError(
+            f"--engine {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
+            "or use --engine tensorflow"
+        )
+    if precision != "float32" and name != "openvino":
+        raise UserError(f"--precision {precision} is offered by --engine openvino, not by {name}")
+    return name
+
+
+def load(name, weights, precision="float32"):
+    """Makes an engine ready.
+
+    Args:
+        name: what `choose` returned.
+        weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
+        precision: `"float32"` or `"bfloat16"`, as `choose` took it.
+
+    Returns:
+        A function from a picture, float32 `[H, W, 3]` RGB in 0-255 of any size, to the stylised
+        one, of the same shape and range. It raises a `MemoryError` if that does not fit in memory.
+    """
+    arranged = arrange(weights)
+    if name == "tensorflow":
+        return _tensorflow(arranged)
+    from fst import forward_onnx
+
+    model = forward_onnx.build(arranged, "float32").SerializeToString()
+    run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
+    return lambda image: _within_memory(run, image)
+
+
+def _tensorflow(arranged):
+    import tensorflow as tf
+
+    from fst import forward_tensorflow
+
+    constants = forward_tensorflow.as_constants(arranged)
+
+    # Free height and width: traced once, and not again for every size of photo.
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    def stylise(batch):
+        return forward_tensorflow.stylise(constants, batch)
+
+    def run(image):
+        try:
+            return stylise(image[None])[0].numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError from None
+
+    return run
+
+
+def _openvino(model, precision):
+    import openvino
+
+    core = openvino.Core()
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    compiled = core.compile_model(core.read_model(model), "CPU", hints)
+    return lambda image: compiled(image[None])[0][0]
+
+
+def _onnxruntime(model):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.enable_mem_pattern = False  # It would keep as much again for each new size of picture.
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(None, {"image": image[None]})[0][0]
+
+
+def _within_memory(run, image):
+    try:
+        return run(np.ascontiguousarray(image))
+    except Exception as error:  # Each engine has classes of its own, and none for this.
+        if "alloc" in str(error).lower():
+            raise MemoryError from None
+        raise
+
+
+def _fastest():
+    if os.path.exists(NVIDIA_DRIVER) or shutil.which("nvidia-smi"):
+        return "tensorflow"
+    return next(name for name in _ON_CPU if not _missing(name))
+
+
+def _missing(name):
+    return [package for package in PACKAGES[name] if find_spec(package) is None]

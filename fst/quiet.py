@@ -1,0 +1,36 @@
+"""TensorFlow without its start-up notes."""
+
+import os
+import sys
+import tempfile
+
+NVIDIA_DRIVER = "/proc/driver/nvidia/version"
+"""A file that is there where Linux has an NVIDIA driver."""
+
+
+def quiet_tensorflow():
+    """Imports TensorFlow with its start-up notes kept off the terminal.
+
+    It writes most of them before it heeds any log level, so they are caught on their way out. They
+    are shown after all if the import fails, or if there is an NVIDIA driver and yet no GPU is
+    found: they tell why. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows them always.
+    """
+    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") < "2":
+        return
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    sys.stderr.flush()
+    wanted, terminal = True, os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            # The look for GPUs has something to say too.
+            gpus = tf.config.list_physical_devices("GPU")
+            wanted = not gpus and os.path.exists(NVIDIA_DRIVER)
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            if wanted:
+                notes.seek(0)
+                sys.stderr.write(notes.read().decode(errors="replace"))
