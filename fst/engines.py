@@ -88,9 +88,11 @@ def _tensorflow(arranged):
     def stylise(batch):
         return forward_tensorflow.stylise(constants, batch)
 
+    traced = stylise.get_concrete_function()
+
     def run(image):
         try:
-            return stylise(image[None])[0].numpy()
+            return traced(tf.constant(image[None]))[0].numpy()
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
 

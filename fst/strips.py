@@ -163,11 +163,16 @@ class _Statistics:
 
 
 def _normalisation(scale, shift, mean, variance, activate):
-    factor = scale / np.sqrt(variance + EPSILON)
-    factor, rest = tf.constant(factor), tf.constant(shift - mean * factor)
-
     def normalise(x):
-        x = x * factor + rest
+        x = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=scale,
+            offset=shift,
+            mean=mean,
+            variance=variance,
+            epsilon=EPSILON,
+            is_training=False,
+        ).y
         return tf.nn.relu(x) if activate else x
 
     return normalise

@@ -1,0 +1,218 @@
+"""The forward pass as it is arranged for speed is the network's own."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import draw_photo, weights_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fst import engines, forward_tensorflow
+from fst.architecture import shapes
+from fst.checkpoint import Checkpoint
+from fst.errors import UserError
+from fst.forward import arrange, stored
+from fst.network import build_network
+
+ENGINES = ("tensorflow", "openvino", "onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network of width 4 in which every weight is random: none can be left out unseen."""
+    keras.utils.set_random_seed(5)
+    random = np.random.default_rng(5)
+    network = build_network(4)
+    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    return network
+
+
+@pytest.fixture(scope="module")
+def run(network):
+    """A function that runs each engine by its name."""
+    weights = weights_of(network)
+    return {name: engines.load(name, weights) for name in ENGINES}
+
+
+def exact(network, image):
+    return network(image[None].astype(np.float32))[0].numpy()
+
+
+def test_shapes_are_the_networks(network):
+    found = {
+        layer.name.removesuffix("_conv"): tuple(layer.kernel.shape)
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert shapes(4) == found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(16, 90), width=st.integers(16, 90))
+def test_every_engine_makes_the_networks_picture(network, run, engine, height, width):
+    image = draw_photo(height, height, width)
+    found = run[engine](image.astype(np.float32))
+    assert (found.shape, found.dtype) == (image.shape, np.float32)
+    np.testing.assert_allclose(found, exact(network, image), atol=0.1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 3), (15, 15)])
+def test_smaller_pictures_are_mirrored_first(network, run, engine, size):
+    image = draw_photo(9, *size)
+    pad = [(0, max(0, 16 - side)) for side in size]
+    large = np.pad(image, [*pad, (0, 0)], mode="symmetric")
+    found = run[engine](image.astype(np.float32))
+    assert found.shape == image.shape
+    # One px alone is flat: normalising nothing but rounding errors makes them visible.
+    atol = 1.0 if size == (1, 1) else 0.1
+    np.testing.assert_allclose(found, exact(network, large)[: size[0], : size[1]], atol=atol)
+
+
+def test_plain_arithmetic_is_the_fused_operation(network):
+    arranged = arrange(weights_of(network))
+    image = draw_photo(2, 37, 50).astype(np.float32)[None]
+    fused, plain = (forward_tensorflow.stylise(arranged, image, fused) for fused in (True, False))
+    np.testing.assert_allclose(fused, plain, atol=0.05)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_borders(rows):
+    x = np.random.default_rng(0).normal(size=(1, 6, 7, 2)).astype(np.float32)
+    pad = [(0, 0), (rows, rows), (rows, rows), (0, 0)]
+    np.testing.assert_array_equal(forward_tensorflow.mirrored(x, rows), np.pad(x, pad, "reflect"))
+    if rows == 1:
+        np.testing.assert_array_equal(forward_tensorflow.bordered(x), np.pad(x, pad, "edge"))
+
+
+def test_half_precision_only_where_it_loses_nothing():
+    half = np.float32([0.5, 0.333]).astype(np.float16).astype(np.float32)
+    assert stored(half).dtype == np.float16
+    assert stored(half * np.float32(1.0001)).dtype == np.float32
+
+
+# --- The choice of an engine ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Sets which packages are installed, and whether there is a GPU."""
+
+    def make(*packages, gpu=False):
+        monkeypatch.setattr(engines, "find_spec", lambda name: name in packages or None)
+        monkeypatch.setattr(engines.shutil, "which", lambda _: "nvidia-smi" if gpu else None)
+        monkeypatch.setattr(engines.os.path, "exists", lambda _: False)
+
+    return make
+
+
+def test_auto_is_the_fastest_that_is_there(machine):
+    machine("tensorflow", "onnx", "onnxruntime", "openvino")
+    assert engines.choose() == "openvino"
+    machine("tensorflow", "onnx", "onnxruntime")
+    assert engines.choose() == "onnxruntime"
+    machine("tensorflow", "openvino")  # Without onnx neither of the others can be built.
+    assert engines.choose() == "tensorflow"
+
+
+def test_auto_leaves_a_gpu_to_tensorflow(machine):
+    machine("tensorflow", "onnx", "openvino", gpu=True)
+    assert engines.choose() == "tensorflow"
+    assert engines.choose("openvino") == "openvino"
+
+
+def test_a_missing_package_is_named(machine):
+    machine("tensorflow", "onnx")
+    with pytest.raises(UserError, match="--engine openvino needs openvino: pip install openvino"):
+        engines.choose("openvino")
+    machine("tensorflow")
+    with pytest.raises(UserError, match="pip install onnxruntime onnx"):
+        engines.choose("onnxruntime")
+    with pytest.raises(UserError, match="--engine openvino needs openvino and onnx"):
+        engines.choose("auto", "bfloat16")
+
+
+def test_bfloat16_is_openvinos(machine):
+    machine("tensorflow", "onnx", "openvino", gpu=True)
+    assert engines.choose("auto", "bfloat16") == "openvino"
+    with pytest.raises(UserError, match="--precision bfloat16 is offered by --engine openvino"):
+        engines.choose("tensorflow", "bfloat16")
+
+
+def test_bfloat16_is_close(network):
+    image = draw_photo(3, 64, 80)
+    run = engines.load("openvino", weights_of(network), "bfloat16")
+    error = np.abs(run(image.astype(np.float32)) - exact(network, image))
+    assert error.mean() < 3  # Nothing in this network was trained to be smooth.
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_too_large_for_the_engine_is_a_memory_error(engine, run):
+    def failing(message):
+        def call(_):
+            raise RuntimeError(message)
+
+        return call
+
+    image = np.zeros((16, 16, 3), np.float32)
+    with pytest.raises(MemoryError):
+        engines._within_memory(failing("Failed to allocate memory"), image)
+    with pytest.raises(RuntimeError, match="shape"):
+        engines._within_memory(failing("wrong shape"), image)
+
+
+def test_tensorflows_own_lack_of_memory_is_a_memory_error(network, monkeypatch):
+    def exhausted(_):
+        raise MemoryError  # TensorFlow makes a ResourceExhaustedError of it.
+
+    monkeypatch.setattr(
+        forward_tensorflow, "stylise", lambda _, x: tf.numpy_function(exhausted, [x], x.dtype)
+    )
+    run = engines.load("tensorflow", weights_of(network))
+    with pytest.raises(MemoryError):
+        run(np.zeros((16, 16, 3), np.float32))
+
+
+# --- The weights as arrays -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(network, tmp_path):
+    style = Checkpoint(tmp_path / "random")
+    style.write_weights(network)
+    style.write_card({"name": "random", "config": {"width": 4}})
+    return style
+
+
+def test_weights_are_read_without_keras(network, trained):
+    found, wanted = trained.read_weights(), weights_of(trained.read_network())
+    assert found.keys() == wanted.keys()
+    for name, arrays in wanted.items():
+        for one, other in zip(found[name], arrays, strict=True):
+            assert one.dtype == np.float32
+            np.testing.assert_array_equal(one, other)
+
+
+def test_weights_of_another_width_are_refused(trained):
+    trained.write_card({"name": "random", "config": {"width": 8}})
+    with pytest.raises(UserError, match=r"network.weights.h5: cannot be loaded \(layer down1_conv"):
+        trained.read_weights()
+
+
+def test_damaged_weights_are_refused_in_one_line(trained):
+    import h5py
+
+    with h5py.File(trained.weights_path, "r+") as file:
+        file["layers/conv2d_3/vars/0"][0, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="layer residual1_a_conv holds values that are not finite"):
+        trained.read_weights()
+    whole = trained.weights_path.read_bytes()
+    trained.weights_path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"network.weights.h5: cannot be loaded") as error:
+        trained.read_weights()
+    assert "\n" not in str(error.value)
+    trained.weights_path.unlink()
+    with pytest.raises(UserError, match="is missing; has the training finished"):
+        trained.read_weights()
