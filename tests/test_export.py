@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, weights_of
+from conftest import ROOT, draw_photo, run, weights_of
 
 import fst
 from fst.checkpoint import Checkpoint
@@ -184,3 +184,94 @@ def test_shipped_styles(folder, tmp_path):
     _, found = serve(folder / "saved_model", tmp_path, {"odd": PICTURES["odd"]})
     wanted = fst.load(folder)(PICTURES["odd"][0])
     assert np.abs(found["odd"][0].astype(int) - wanted).max() <= 1
+
+
+# --- ONNX and LiteRT -----------------------------------------------------------------------------
+
+
+def export(*arguments):
+    return run("-m", "fst.export", *arguments)
+
+
+def agree(found, stylise, pictures):
+    """Whether `found` is what `stylise` makes of `pictures`, to two grey levels."""
+    wanted = np.stack([stylise(picture) for picture in pictures])
+    assert (found.dtype, found.shape) == (np.uint8, wanted.shape)
+    assert np.abs(found.astype(int) - wanted).max() <= 2
+
+
+@pytest.fixture(scope="module")
+def onnx_session(trained, tmp_path_factory):
+    import onnxruntime
+
+    path = tmp_path_factory.mktemp("onnx") / "clouds.onnx"
+    done = export(trained.folder, "--format", "onnx", "-o", path)
+    assert (done.returncode, done.stdout) == (0, f"wrote {path}\n"), done.stderr
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("name", set(PICTURES) - {"floats"})
+def test_onnx_of_any_size_and_batch(trained, onnx_session, name):
+    (found,) = onnx_session.run(["stylized"], {"image": PICTURES[name]})
+    agree(found, fst.load(trained.folder), PICTURES[name])
+
+
+def test_onnx_tells_what_it_takes(onnx_session):
+    (image,), (stylized,) = onnx_session.get_inputs(), onnx_session.get_outputs()
+    assert (image.name, image.type) == ("image", "tensor(uint8)")
+    assert (stylized.name, stylized.type) == ("stylized", "tensor(uint8)")
+    assert image.shape == stylized.shape == ["batch", "height", "width", 3]
+
+
+@pytest.mark.parametrize("size", [(97, 131), (64, 64), (16, 18)])
+def test_litert_at_its_size(trained, tmp_path, size):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = tmp_path / "clouds.tflite"
+    done = export(trained.folder, "--format", "litert", "--size", *size, "-o", path)
+    assert (done.returncode, done.stdout) == (0, f"wrote {path}\n"), done.stderr
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    picture = draw_photo(2, *size)[None]
+    found = interpreter.get_signature_runner("serving_default")(image=picture)["stylized"]
+    agree(found, fst.load(trained.folder), picture)
+
+
+def test_each_format_has_its_place_in_the_styles_folder(network, tmp_path):
+    style = Checkpoint(tmp_path / "styles" / "clouds")
+    style.write_weights(network)
+    style.write_card({"name": "clouds", "config": {"width": 8}})
+    for kind, name in (("onnx", "stylizer.onnx"), ("saved_model", "saved_model")):
+        done = export("clouds", "--checkpoints", tmp_path / "styles", "--format", kind)
+        assert (done.returncode, done.stdout) == (0, f"wrote {style.folder / name}\n")
+    assert (style.saved_model_path / "saved_model.pb").is_file()
+    assert not list(tmp_path.rglob(".fst-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("none",), "there is no trained style 'none'"),
+        (("STYLE", "--format", "onnx", "-o", "FOLDER"), "is a folder; name a file"),
+        (("STYLE", "-o", "FOLDER"), "is there and is no SavedModel; name a new folder"),
+        (("STYLE", "--format", "litert", "--size", "8", "64"), "--size 8 64: height and width"),
+    ],
+)
+def test_wrong_use_is_one_line(trained, tmp_path, arguments, told):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("dear diary")
+    names = {"STYLE": trained.folder, "FOLDER": tmp_path / "full"}
+    done = export(*(names.get(word, word) for word in arguments))
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "full" / "diary.txt").read_text() == "dear diary"
+
+
+def test_without_onnx_the_package_is_named(trained, tmp_path, monkeypatch):
+    from fst import export as room
+    from fst.errors import UserError
+
+    monkeypatch.setattr(room, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match="--format onnx needs the package onnx: pip install onnx"):
+        room.export_onnx(trained.read_weights(), tmp_path / "a.onnx")
