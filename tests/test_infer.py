@@ -660,6 +660,12 @@ def test_tensorflow_out_of_memory_is_a_memory_error(styles):
         style(np.zeros((30, 20, 3), np.uint8))
 
 
+FULL_DISK = (
+    "cannot be written: No space left on device",
+    "not tried (No space left on device)",
+)
+
+
 def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
     stylise, trip, tmp_path, monkeypatch
 ):
@@ -674,11 +680,12 @@ def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
     monkeypatch.setattr(Path, "write_bytes", full)
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
-    assert len(tries) == 1
     lines = done.err.splitlines()
     assert len(lines) == 3
-    assert "cannot be written: No space left on device" in lines[0]
-    assert all("not tried (No space left on device)" in line for line in lines[1:])
+    told = [sum(text in line for line in lines) for text in FULL_DISK]
+    # While one finds the disk full another may be about to write.
+    assert told in ([1, 2], [2, 1])
+    assert len(tries) == told[0]
     assert files(tmp_path / "out") == ["start.JPG"]
     assert (tmp_path / "out" / "start.JPG").read_bytes() == old
 
