@@ -152,7 +152,8 @@ def _photos(given, config):
         raise UserError(f"--output {config.output}: is the folder of the photos; name another")
     photos = images.find_images(path, config.recursive)
     if output not in path.resolve().parents:
-        photos = [photo for photo in photos if output not in photo.resolve().parents]
+        # Not `resolve`, which refuses a link that leads to itself: that is one photo's failure.
+        photos = [photo for photo in photos if output not in Path(os.path.realpath(photo)).parents]
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
