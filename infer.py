@@ -29,6 +29,7 @@ def show(config, jobs):
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
     cli.quiet_tensorflow()
+    cli.quiet_pillow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for job in jobs:

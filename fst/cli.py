@@ -4,9 +4,11 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import logging
 import os
 import sys
 import tempfile
+import warnings
 
 from fst.errors import UserError
 
@@ -39,6 +41,12 @@ def quiet_tensorflow():
             if wanted:
                 notes.seek(0)
                 sys.stderr.write(notes.read().decode(errors="replace"))
+
+
+def quiet_pillow():
+    """Keeps Pillow's remarks on odd files off the terminal: they do not tell which file it is."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def parse(config_class, program, args=None):
