@@ -28,23 +28,6 @@ from fst.errors import UserError
 
 
 @pytest.fixture(scope="session")
-def styles(tmp_path_factory):
-    """A folder with two small untrained styles, `sand` and `waves`."""
-    import keras
-
-    from fst.checkpoint import Checkpoint
-    from fst.network import build_network
-
-    root = tmp_path_factory.mktemp("styles")
-    for seed, name in enumerate(("sand", "waves")):
-        keras.utils.set_random_seed(seed)
-        style = Checkpoint(root / name)
-        style.write_weights(build_network(4))
-        style.write_card({"format": 1, "name": name, "config": {"width": 4}})
-    return root
-
-
-@pytest.fixture(scope="session")
 def load_once():
     """`fst.load`, which builds each style only once for all tests."""
     return functools.cache(fst.load)
