@@ -2,13 +2,13 @@
 """Stylises photos with a trained style."""
 
 import collections
+import contextlib
 import signal
 import sys
 
-from tqdm import tqdm
-
 from fst import cli, engines, errors, inference
 from fst.config import InferenceConfig
+from fst.progress import Progress
 
 NOTES_IN_FULL = 3
 """The photos that are named for each kind of note; the others are counted."""
@@ -24,30 +24,33 @@ def main():
 
 
 def show(config, jobs):
-    """Stylises, with a bar on a terminal and a line for each failure; returns their number.
+    """Stylises, with the progress and a line for each failure; returns their number.
 
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
     if engines.choose(config.engine, config.precision) == "tensorflow":
         cli.quiet_tensorflow()
+    cli.quiet_pillow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    quiet = len(jobs) < 2 or not sys.stderr.isatty()
     for job in jobs:
         if job.renamed:
             print(f"note: {job.name} becomes {job.target}", file=sys.stderr)
     failed, notes = 0, collections.Counter()
-    with tqdm(total=len(jobs), unit="photo", dynamic_ncols=True, disable=quiet) as bar:
-        for outcome in inference.stylise(config, jobs):
+    with (
+        Progress(len(jobs), "photo") as progress,
+        contextlib.closing(inference.stylise(config, jobs)) as outcomes,
+    ):
+        for outcome in outcomes:
             if outcome.failure:
                 failed += 1
-                tqdm.write(f"failed: {outcome.failure}", file=sys.stderr)
+                progress.write(f"failed: {outcome.failure}")
             for note in outcome.notes:
                 notes[note] += 1
                 if notes[note] <= NOTES_IN_FULL:
                     line = " ".join(f"{outcome.job.name}: {note}".split())
-                    tqdm.write(f"note: {line}", file=sys.stderr)
-            bar.update()
+                    progress.write(f"note: {line}")
+            progress.update()
     for note, count in notes.items():
         if count > NOTES_IN_FULL:
             print(f"note: {count - NOTES_IN_FULL} more: {note}", file=sys.stderr)

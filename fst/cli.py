@@ -7,6 +7,7 @@ import io
 import sys
 
 from fst.errors import UserError
+from fst.quiet import quiet_pillow as quiet_pillow
 from fst.quiet import quiet_tensorflow as quiet_tensorflow
 
 

@@ -129,6 +129,22 @@ def load_picture(source, data=None, *, keep_private=False):
         )
 
 
+def count_pixels(source, data):
+    """How many pixels a picture has, of which no more than its head is read.
+
+    Args:
+        source: what an error calls the picture.
+        data: the bytes of its file.
+
+    Raises:
+        ImageError: it is no picture, its head is damaged, or it has over `MAX_PIXELS`.
+    """
+    name = files.printable(source)
+    with _decoding(name, data):
+        width, height = _open_head(data, name).size
+    return width * height
+
+
 def load_rgb(source, max_side=None, data=None):
     """Reads a picture as the networks want it: float32 `[H, W, 3]`, 0–255, over white.
 
@@ -246,18 +262,24 @@ def _open(data, name, enough=None):
     With `enough`, a short side in px, a JPEG may come smaller than it is but not below that, and a
     photo under `MIN_SIDE` is refused.
     """
-    # Pillow would also try formats that start other programs (EPS) or that nobody has tested here.
-    image = Image.open(io.BytesIO(data), formats=sorted(set(_FORMAT_OF.values())))
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_many_pixels(name)
+    image = _open_head(data, name)
     if enough:
+        width, height = image.size
         if min(width, height) < MIN_SIDE:
             raise ImageError(
                 f"{name}: {width} x {height} px is too small; a side needs {MIN_SIDE} px"
             )
         image.draft(None, (enough, enough))
     image.load()
+    return image
+
+
+def _open_head(data, name):
+    """An image whose pixels are not decoded yet."""
+    # Pillow would also try formats that start other programs (EPS) or that nobody has tested here.
+    image = Image.open(io.BytesIO(data), formats=sorted(set(_FORMAT_OF.values())))
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_many_pixels(name)
     return image
 
 

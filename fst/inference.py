@@ -1,9 +1,11 @@
 """Photos in, stylised photos out: which files a run of `infer.py` reads and writes.
 
 `plan` decides all of that, and refuses what cannot work, before a network is loaded. `stylise`
-then does the work, one photo after the other.
+then does the work: the network takes one photo after the other, while the next ones are read and
+the last ones written (`fst.pipeline`).
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -14,7 +16,17 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import checkpoint, contact_sheet, engines, files, images, look, stylizer
+from fst import (
+    checkpoint,
+    contact_sheet,
+    engines,
+    files,
+    images,
+    look,
+    memory,
+    pipeline,
+    stylizer,
+)
 from fst.config import ALL_STYLES
 from fst.errors import UserError
 
@@ -27,6 +39,9 @@ _SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the sa
 
 # The file system's, and no single photo's, fault: the next photo would meet them too.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+_BYTES_PER_PIXEL = 64  # of memory that a photo takes at most while it is read, finished or written
+_MAX_IN_FLIGHT = 48_000_000  # pixels, hence 3 GB at most
 
 
 class Job(NamedTuple):
@@ -149,7 +164,8 @@ def _photos(given, config):
         raise UserError(f"--output {config.output}: is the folder of the photos; name another")
     photos = images.find_images(path, config.recursive)
     if output not in path.resolve().parents:
-        photos = [photo for photo in photos if output not in photo.resolve().parents]
+        # Not `resolve`, which refuses a link that leads to itself: that is one photo's failure.
+        photos = [photo for photo in photos if output not in Path(os.path.realpath(photo)).parents]
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
@@ -241,16 +257,34 @@ def _inode(path):
 # --- Doing it ------------------------------------------------------------------------------------
 
 
-def stylise(config, jobs: Iterable[Job]):
-    """Stylises photos one after the other.
+class Loaded(NamedTuple):
+    """A photo as the network gets it.
+
+    `rgb` is uint8 `[H, W, 3]`, `alpha` uint8 `[H, W]` or None; `exif` and `notes` are as in
+    `fst.images.Picture`.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    exif: bytes | None
+    notes: tuple[str, ...]
+
+
+def stylise(config, jobs: Iterable[Job], threads=None):
+    """Stylises photos, of several at a time, one in the network.
+
+    Close the generator (`contextlib.closing`) where it may be left early: what is being written
+    then becomes whole.
 
     Args:
         config: the `InferenceConfig`.
         jobs: what `plan` returned, or a part of it.
+        threads: how many read, and how many write; 0: one step after the other. By default what
+            suits the machine, and 0 for a single photo.
 
     Yields:
-        An `Outcome` for each job, as soon as it is known. After a full disk the jobs that are left
-        fail without being tried.
+        An `Outcome` for each job, in their order. After a full disk the jobs that are left fail
+        without being tried.
 
     Raises:
         UserError: a trained style is damaged.
@@ -259,18 +293,15 @@ def stylise(config, jobs: Iterable[Job]):
         name: stylizer.load(style.folder, engine=config.engine, precision=config.precision)
         for name, style in _styles(config).items()
     }
-    full = None
-    for job in jobs:
-        if full:
-            yield Outcome(job, f"{job.name}: not tried ({full})")
-            continue
-        try:
-            yield Outcome(job, None, stylise_file(styles, job, config))
-        except UserError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and cause.errno in _FULL:
-                full = os.strerror(cause.errno)
-            yield Outcome(job, _one_line(job, error))
+    jobs = list(jobs)
+    if threads is None:
+        threads = pipeline.default_threads() if len(jobs) > 1 else 0
+    stages = _stages(styles, config)
+    with contextlib.closing(
+        pipeline.run(jobs, stages, threads=threads, pixels=_pixels_in_flight())
+    ) as all_done:
+        for job, notes, error in all_done:
+            yield Outcome(job, _one_line(job, error) if error else None, notes or ())
 
 
 def stylise_file(styles, job, config):
@@ -289,11 +320,104 @@ def stylise_file(styles, job, config):
     Raises:
         UserError: the photo cannot be read, is too large, or its target cannot be written.
     """
-    picture = images.load_picture(job.source, keep_private=config.keep_metadata)
-    rgb, alpha = _scaled(picture, config.max_size)
-    height, width, _ = rgb.shape
+    loaded = _load(job, config)
+    return _save(job, loaded, _through_network(styles, job, loaded.rgb, config), config)
+
+
+def _stages(styles, config):
+    """The three parts of `stylise_file`, for `fst.pipeline`, which stop trying at a full disk."""
+    disk = _Disk()
+
+    def load(job, hold):
+        with disk.watched(job):
+            return _load(job, config, lambda pixels: hold(pixels * len(styles)))
+
+    def work(job, loaded):
+        with disk.watched(job):
+            return loaded, _through_network(styles, job, loaded.rgb, config)
+
+    def save(job, worked):
+        with disk.watched(job):
+            return _save(job, *worked, config)
+
+    return pipeline.Stages(load, work, save)
+
+
+class _Disk:
+    """Remembers that the disk was full, so that no more photos are tried in vain."""
+
+    def __init__(self):
+        self._full = None
+
+    @contextlib.contextmanager
+    def watched(self, job):
+        if self._full:
+            raise UserError(f"{job.name}: not tried ({self._full})")
+        try:
+            yield
+        except UserError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _FULL:
+                self._full = os.strerror(cause.errno)
+            raise
+
+
+def _pixels_in_flight():
+    """How many pixels may be in memory beside the network's.
+
+    A quarter of what is free goes to them; whatever is free, a few photos of a good camera are
+    enough to keep the network at work.
+    """
+    return min(_MAX_IN_FLIGHT, max(1, memory.available() // 4 // _BYTES_PER_PIXEL))
+
+
+def _load(job, config, hold=lambda pixels: None):
+    """Reads a photo; `hold` is told of its pixels before and after (see `pipeline.Stages`)."""
+    data = files.read_bytes(job.source)
+    hold(images.count_pixels(job.source, data))
+    picture = images.load_picture(job.source, data, keep_private=config.keep_metadata)
+    height, width, _ = picture.rgb.shape
+    with _fitting_in_memory(job, height, width, config):
+        rgb, alpha = _scaled(picture, config.max_size)
+    hold(rgb.shape[0] * rgb.shape[1])
+    return Loaded(rgb, alpha, picture.exif, picture.notes)
+
+
+def _through_network(styles, job, rgb, config):
+    """The stylised pictures by the styles' names, at `--scale`, before the rest of the look."""
+    with _fitting_in_memory(job, *rgb.shape[:2], config):
+        return {name: at_scale(style, rgb, config) for name, style in styles.items()}
+
+
+def at_scale(style, rgb, config):
+    """A picture in one style, at `--scale` and `--tile`: the part of the look for the network."""
+    return look.at_scale(lambda image: style(image, tile=config.tile), rgb, config.scale)
+
+
+def finished(rgb, stylised, config):
+    """What is left of the look that the options ask for, which needs no network."""
+    mixed = look.blend(rgb, stylised, config.strength, config.preserve_color)
+    return look.finish(mixed, config.sharpen, config.contrast, config.saturation)
+
+
+def _save(job, loaded, stylised, config):
+    """Finishes a photo's stylised pictures and writes the target; returns the photo's notes."""
+    rgb, alpha, exif, notes = loaded
+    with _fitting_in_memory(job, *rgb.shape[:2], config):
+        results = {name: finished(rgb, picture, config) for name, picture in stylised.items()}
+        if config.contact_sheet:
+            result, alpha = _sheet(rgb, results, alpha), None
+        else:
+            (result,) = results.values()
+        images.save_picture(job.target, result, alpha, quality=config.quality, exif=exif)
+    return notes
+
+
+@contextlib.contextmanager
+def _fitting_in_memory(job, height, width, config):
+    """Turns a MemoryError into what a user can do about it."""
     try:
-        results = {name: _in_style(style, rgb, config) for name, style in styles.items()}
+        yield
     except MemoryError:
         at, remedy = ("", "")
         if config.scale > 1:
@@ -302,19 +426,6 @@ def stylise_file(styles, job, config):
             f"{job.name}: {width}x{height} px{at} do not fit in memory; "
             f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
         ) from None
-    if config.contact_sheet:
-        result, alpha = _sheet(rgb, results, alpha), None
-    else:
-        (result,) = results.values()
-    images.save_picture(job.target, result, alpha, quality=config.quality, exif=picture.exif)
-    return picture.notes
-
-
-def _in_style(style, rgb, config):
-    """The picture in one style, with the look that the options ask for."""
-    stylised = look.at_scale(lambda image: style(image, tile=config.tile), rgb, config.scale)
-    mixed = look.blend(rgb, stylised, config.strength, config.preserve_color)
-    return look.finish(mixed, config.sharpen, config.contrast, config.saturation)
 
 
 def _sheet(rgb, results, alpha):

@@ -1,8 +1,10 @@
-"""TensorFlow without its start-up notes."""
+"""Libraries without their remarks on the terminal."""
 
+import logging
 import os
 import sys
 import tempfile
+import warnings
 
 NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 """A file that is there where Linux has an NVIDIA driver."""
@@ -35,3 +37,9 @@ def quiet_tensorflow():
             if wanted:
                 notes.seek(0)
                 sys.stderr.write(notes.read().decode(errors="replace"))
+
+
+def quiet_pillow():
+    """Keeps Pillow's remarks on odd files off the terminal: they do not tell which file it is."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)

@@ -51,6 +51,23 @@ def style(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def styles(tmp_path_factory):
+    """A folder with two small untrained styles, `sand` and `waves`."""
+    import keras
+
+    from fst.checkpoint import Checkpoint
+    from fst.network import build_network
+
+    root = tmp_path_factory.mktemp("styles")
+    for seed, name in enumerate(("sand", "waves")):
+        keras.utils.set_random_seed(seed)
+        style = Checkpoint(root / name)
+        style.write_weights(build_network(4))
+        style.write_card({"format": 1, "name": name, "config": {"width": 4}})
+    return root
+
+
+@pytest.fixture(scope="session")
 def vgg_file(tmp_path_factory):
     """A file in the layout of VGG19's weights, with random numbers, for tests of the machinery."""
     import keras

@@ -28,23 +28,6 @@ from fst.errors import UserError
 
 
 @pytest.fixture(scope="session")
-def styles(tmp_path_factory):
-    """A folder with two small untrained styles, `sand` and `waves`."""
-    import keras
-
-    from fst.checkpoint import Checkpoint
-    from fst.network import build_network
-
-    root = tmp_path_factory.mktemp("styles")
-    for seed, name in enumerate(("sand", "waves")):
-        keras.utils.set_random_seed(seed)
-        style = Checkpoint(root / name)
-        style.write_weights(build_network(4))
-        style.write_card({"format": 1, "name": name, "config": {"width": 4}})
-    return root
-
-
-@pytest.fixture(scope="session")
 def load_once():
     """`fst.load`, which builds each style only once for all tests."""
     return functools.cache(fst.load)
@@ -661,6 +644,12 @@ def test_a_picture_too_large_for_the_engine_is_named_by_its_size(styles):
         style(np.zeros((30, 20, 3), np.uint8))
 
 
+FULL_DISK = (
+    "cannot be written: No space left on device",
+    "not tried (No space left on device)",
+)
+
+
 def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
     stylise, trip, tmp_path, monkeypatch
 ):
@@ -675,11 +664,12 @@ def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
     monkeypatch.setattr(Path, "write_bytes", full)
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
-    assert len(tries) == 1
     lines = done.err.splitlines()
     assert len(lines) == 3
-    assert "cannot be written: No space left on device" in lines[0]
-    assert all("not tried (No space left on device)" in line for line in lines[1:])
+    told = [sum(text in line for line in lines) for text in FULL_DISK]
+    # While one finds the disk full another may be about to write.
+    assert told in ([1, 2], [2, 1])
+    assert len(tries) == told[0]
     assert files(tmp_path / "out") == ["start.JPG"]
     assert (tmp_path / "out" / "start.JPG").read_bytes() == old
 

@@ -1,0 +1,69 @@
+"""How far a long run is: a bar on a terminal, and now and then a line where there is none."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+_EVERY = 30.0  # seconds between two lines
+
+
+class Progress:
+    """Counts what is done of `total`; a context manager.
+
+    The time left is told from the average of the whole run: photos of all sizes lie mixed in a
+    folder, so that the last few would tell of themselves alone. A run of a single piece shows
+    nothing.
+
+    Args:
+        total: how many there are.
+        unit: what they are called, in the singular.
+        file: where to write; stderr when None. If it is no terminal, a log most likely, a line is
+            written every half a minute, so that a short run writes none.
+    """
+
+    def __init__(self, total, unit, file=None):
+        self._total, self._unit, self._file = total, unit, file or sys.stderr
+        self._done, terminal = 0, self._file.isatty()
+        self._bar = tqdm(
+            total=total,
+            unit=unit,
+            file=self._file,
+            smoothing=0,
+            dynamic_ncols=True,
+            disable=total < 2 or not terminal,
+        )
+        self._lines = total > 1 and not terminal
+        self._begun = self._told = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+
+    def update(self):
+        """One more is done."""
+        self._done += 1
+        self._bar.update()
+        now = time.monotonic()
+        if self._lines and self._done < self._total and now - self._told >= _EVERY:
+            self._told = now
+            left = (now - self._begun) / self._done * (self._total - self._done)
+            self.write(
+                f"{self._done} of {self._total} {self._unit}s done, about {_span(left)} left"
+            )
+
+    def write(self, line):
+        """Writes a line above the bar."""
+        tqdm.write(line, file=self._file)
+        self._file.flush()
+
+
+def _span(seconds):
+    """A time in words, as exact as a guess deserves."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
