@@ -14,6 +14,9 @@ from fst import images
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
+_PIXELS_AT_A_TIME = 2**22  # What is mixed in float32 takes several times the picture's memory.
+
+
 def at_scale(stylise, photo, scale=1.0):
     """Stylises a photo at another size, and brings the result back to the photo's own.
 
@@ -57,6 +60,13 @@ def blend(photo, stylised, strength=1.0, preserve_color=False):
     kind = _kind_of(photo, stylised)
     if strength == 0:
         return photo.astype(kind)
+    rows = max(1, _PIXELS_AT_A_TIME // photo.shape[1])
+    if len(photo) > rows and (preserve_color or strength < 1):
+        mixed = np.empty(photo.shape, kind)
+        for top in range(0, len(photo), rows):
+            part = slice(top, top + rows)
+            mixed[part] = blend(photo[part], stylised[part], strength, preserve_color)
+        return mixed
     if preserve_color:
         stylised = with_colors_of(photo, stylised)
     if strength == 1:

@@ -641,7 +641,7 @@ def test_a_picture_too_large_for_the_engine_is_named_by_its_size(styles):
     style = fst.load("waves", styles)
     style._run = exhausted
     with pytest.raises(MemoryError, match="20x30 px"):
-        style(np.zeros((30, 20, 3), np.uint8))
+        style(draw_photo(1, 30, 20))
 
 
 FULL_DISK = (

@@ -205,3 +205,13 @@ def test_every_size_is_kept(height):
 def test_import_is_light():
     code = "import sys, fst.look; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_large_picture_is_mixed_part_by_part_to_the_same(monkeypatch, kind):
+    photo, stylised = (draw_photo(seed, 37, 21).astype(kind) for seed in (1, 2))
+    whole = look.blend(photo, stylised, 0.4, preserve_color=True)
+    monkeypatch.setattr(look, "_PIXELS_AT_A_TIME", 100)
+    found = look.blend(photo, stylised, 0.4, preserve_color=True)
+    assert found.dtype == whole.dtype
+    np.testing.assert_allclose(found, whole, atol=1e-4 if kind == np.float32 else 0)
