@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fst import checkpoint, cli, errors, images
+from fst import checkpoint, cli, engines, errors, images, stylizer
 from fst.errors import UserError
 from fst.grid import draw_grid
 
@@ -98,10 +98,10 @@ def main():
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:
         photos = list(sample_photos(config.size).values())
-    cli.quiet_tensorflow()
-    from fst.stylizer import load
-
-    styles = {name: load(name, config.checkpoints) for name in names}
+    engine = engines.choose()
+    if engine == "tensorflow":
+        cli.quiet_tensorflow()
+    styles = {name: stylizer.load(name, config.checkpoints, engine) for name in names}
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles)
     images.save_picture(config.output, sheet)
     print(f"{len(photos)} photos in {len(styles)} styles: {Path(config.output).resolve()}")
