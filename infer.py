@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stylises photos with a trained style."""
+"""Stylises photos and videos with a trained style."""
 
 import collections
 import signal
@@ -37,7 +37,7 @@ def show(config, jobs):
             print(f"note: {job.name} becomes {job.target}", file=sys.stderr)
     failed, notes = 0, collections.Counter()
     with tqdm(total=len(jobs), unit="photo", dynamic_ncols=True, disable=quiet) as bar:
-        for outcome in inference.stylise(config, jobs):
+        for outcome in inference.stylise(config, jobs, frames_bar):
             if outcome.failure:
                 failed += 1
                 tqdm.write(f"failed: {outcome.failure}", file=sys.stderr)
@@ -51,6 +51,12 @@ def show(config, jobs):
         if count > NOTES_IN_FULL:
             print(f"note: {count - NOTES_IN_FULL} more: {note}", file=sys.stderr)
     return failed
+
+
+def frames_bar(frames, total):
+    """The frames of a video, with a bar on a terminal that tells how long the rest will take."""
+    quiet = not sys.stderr.isatty()
+    return tqdm(frames, total=total, unit="frame", dynamic_ncols=True, leave=False, disable=quiet)
 
 
 def summary(config, jobs, todo, failed):

@@ -1,7 +1,7 @@
-"""Photos in, stylised photos out: which files a run of `infer.py` reads and writes.
+"""Photos and videos in, stylised ones out: which files a run of `infer.py` reads and writes.
 
 `plan` decides all of that, and refuses what cannot work, without TensorFlow, whose import takes
-seconds. `stylise` then does the work, one photo after the other.
+seconds. `stylise` then does the work, one file after the other.
 """
 
 import errno
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fst import checkpoint, contact_sheet, files, images, look
+from fst import checkpoint, contact_sheet, files, images, look, steady, video
 from fst.config import ALL_STYLES
 from fst.errors import UserError
 
@@ -30,7 +30,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Job(NamedTuple):
-    """One photo: `source`, a path or URL, is stylised into the file `target`.
+    """One photo or video: `source`, a path or URL, is stylised into the file `target`.
 
     `renamed` tells that the target is not called as the source, because another one is.
     """
@@ -62,9 +62,10 @@ class Outcome(NamedTuple):
 def plan(config):
     """Lists what a run has to do.
 
-    OUTPUT is a file if the only input is one photo and OUTPUT ends in a suffix and is no folder;
-    else it is a folder, in which a photo keeps its name, and a photo of an input folder also its
-    path below that folder. What lies in OUTPUT is never read as part of an input folder around it.
+    OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no
+    folder; else it is a folder, in which a file keeps its name, and a photo of an input folder also
+    its path below that folder. What lies in OUTPUT is never read as part of an input folder around
+    it. Videos are taken only where they are named, not out of folders: one can take hours.
 
     Args:
         config: an `fst.config.InferenceConfig`.
@@ -74,9 +75,11 @@ def plan(config):
 
     Raises:
         UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
-            written or has an unknown suffix, or a photo would be overwritten by its own output.
+            written or has an unknown suffix, a photo would be overwritten by its own output, or
+            a video is asked for what only photos can have.
     """
     _styles(config)
+    _check_videos(config)
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
@@ -104,6 +107,22 @@ def _styles(config):
     return {name: checkpoint.find(name, config.checkpoints) for name in names}
 
 
+def _is_video(source):
+    name = _name_of_url(source) if files.is_url(source) else source
+    return video.is_video(name) and not os.path.isdir(source)
+
+
+def _check_videos(config):
+    videos = [given for given in config.input if _is_video(given)]
+    for given in videos:
+        if config.contact_sheet:
+            raise UserError(f"--contact-sheet is for photos, and {given} is a video")
+        if files.is_url(given):
+            raise UserError(f"{files.printable(given)}: download the video and give the file")
+    if videos:
+        video.check_available()
+
+
 def _is_file(config):
     output = config.output
     one = len(config.input) == 1 and (
@@ -115,20 +134,23 @@ def _is_file(config):
 
 def _check_suffix(config, output):
     suffix = output.suffix.lower()
-    if suffix not in images.EXTENSIONS:
-        known = " ".join(sorted(images.EXTENSIONS))
+    moving = _is_video(config.input[0])
+    known = video.OUTPUTS if moving else images.EXTENSIONS
+    if suffix not in known:
+        kind = "format of a video" if moving else "known format"
         raise UserError(
-            f"--output {output}: the suffix names no known format; use one of {known}, "
-            f"or {output}/ for a folder"
+            f"--output {output}: the suffix names no {kind}; use one of "
+            f"{' '.join(sorted(known))}, or {output}/ for a folder"
         )
-    if config.format != "keep" and not _same_format(suffix, f".{config.format}"):
+    if not moving and config.format != "keep" and not _same_format(suffix, f".{config.format}"):
         raise UserError(
             f"--format {config.format} contradicts --output {output}: leave one of them out"
         )
 
 
 def _check_folder(config, output):
-    if output.is_file() or (output.suffix.lower() in images.EXTENSIONS and not output.is_dir()):
+    suffixes = images.EXTENSIONS | video.EXTENSIONS
+    if output.is_file() or (output.suffix.lower() in suffixes and not output.is_dir()):
         raise UserError(
             f"--output {output}: names a file, but {' '.join(config.input[:2])} "
             "may be several photos; name a folder"
@@ -151,6 +173,8 @@ def _photos(given, config):
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
+        if any(map(video.is_video, path.glob("*"))):
+            hint = "name its videos one by one"
         raise UserError(f"{given}: the folder holds no photos; {hint}")
     return [(photo, photo.relative_to(path)) for photo in photos]
 
@@ -174,6 +198,8 @@ def _name_of_url(url):
 
 def _with_format(name, wanted):
     suffix = name.suffix.lower()
+    if suffix in video.EXTENSIONS:
+        return name if suffix in video.OUTPUTS else name.with_suffix(".mp4")
     new = _KEPT.get(suffix, _UNNAMED) if wanted == "keep" else f".{wanted}"
     if _same_format(suffix, new):
         return name
@@ -239,12 +265,13 @@ def _inode(path):
 # --- Doing it ------------------------------------------------------------------------------------
 
 
-def stylise(config, jobs: Iterable[Job]):
-    """Stylises photos one after the other.
+def stylise(config, jobs: Iterable[Job], progress=None):
+    """Stylises photos and videos one after the other.
 
     Args:
         config: the `InferenceConfig`.
         jobs: what `plan` returned, or a part of it.
+        progress: for the frames of a video, as for `fst.video.stylise_video`.
 
     Yields:
         An `Outcome` for each job, as soon as it is known. After a full disk the jobs that are left
@@ -262,7 +289,11 @@ def stylise(config, jobs: Iterable[Job]):
             yield Outcome(job, f"{job.name}: not tried ({full})")
             continue
         try:
-            yield Outcome(job, None, stylise_file(styles, job, config))
+            if _is_video(job.source):
+                notes = stylise_clip(styles, job, config, progress)
+            else:
+                notes = stylise_file(styles, job, config)
+            yield Outcome(job, None, notes)
         except UserError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno in _FULL:
@@ -292,19 +323,56 @@ def stylise_file(styles, job, config):
     try:
         results = {name: _in_style(style, rgb, config) for name, style in styles.items()}
     except MemoryError:
-        at, remedy = ("", "")
-        if config.scale > 1:
-            at, remedy = f" at --scale {config.scale:g}", "lower it, or "
-        raise UserError(
-            f"{job.name}: {width}x{height} px{at} do not fit in memory; "
-            f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
-        ) from None
+        raise _too_large(job, height, width, config) from None
     if config.contact_sheet:
         result, alpha = _sheet(rgb, results, alpha), None
     else:
         (result,) = results.values()
     images.save_picture(job.target, result, alpha, quality=config.quality, exif=picture.exif)
     return picture.notes
+
+
+def stylise_clip(styles, job, config, progress=None):
+    """Stylises one video, each frame as a photo would be.
+
+    Args:
+        styles: a dictionary from the name to the one `Stylizer`.
+        job: the video and its target.
+        config: the `InferenceConfig`.
+        progress: as for `fst.video.stylise_video`.
+
+    Returns:
+        The notes on how the video was read and written.
+
+    Raises:
+        UserError: the video cannot be read, is too large, or its target cannot be written.
+    """
+    (style,) = styles.values()
+
+    def paint(rgb):
+        return _in_style(style, rgb, config)
+
+    paint_next = steady.Steady(paint) if config.steady else paint
+
+    def stylise_frame(rgb):
+        rgb = _at_most(rgb, config.max_size)
+        try:
+            return paint_next(rgb)
+        except MemoryError:
+            raise _too_large(job, *rgb.shape[:2], config) from None
+
+    options = {"quality": config.quality, "keep_private": config.keep_metadata}
+    return video.stylise_video(job.source, job.target, stylise_frame, **options, progress=progress)
+
+
+def _too_large(job, height, width, config):
+    at, remedy = ("", "")
+    if config.scale > 1:
+        at, remedy = f" at --scale {config.scale:g}", "lower it, or "
+    return UserError(
+        f"{job.name}: {width}x{height} px{at} do not fit in memory; "
+        f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
+    )
 
 
 def _in_style(style, rgb, config):
@@ -325,13 +393,15 @@ def _scaled(picture, max_size):
     if alpha is not None:
         # Nobody has seen those colours, and the network would spread them over the whole picture.
         rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
-    height, width, _ = rgb.shape
+    return _at_most(rgb, max_size), None if alpha is None else _at_most(alpha, max_size)
+
+
+def _at_most(picture, max_size):
+    height, width = picture.shape[:2]
     scale = max_size / max(height, width)
     if not 0 < scale < 1:
-        return rgb, alpha
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    rgb = images.resize(rgb, height, width)
-    return rgb, None if alpha is None else images.resize(alpha, height, width)
+        return picture
+    return images.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _smaller(side):

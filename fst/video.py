@@ -35,6 +35,11 @@ def is_video(name):
     return Path(name).suffix.lower() in EXTENSIONS
 
 
+def check_available():
+    """Raises a UserError unless PyAV is installed, before long work begins."""
+    clip.pyav()
+
+
 def stylise_video(source, target, stylise, *, quality=92, keep_private=False, progress=None):
     """Stylises a video and writes it with the same frames, times and sound.
 
