@@ -3,6 +3,7 @@
 A frame comes out as pictures are everywhere here: upright, RGB in 0-255, whatever the file held.
 """
 
+import collections
 import importlib
 from fractions import Fraction
 
@@ -237,15 +238,17 @@ class Clip:
         kept = {self.video.index, *(sound.index for sound in self.sounds)}
         others = [stream for stream in self.container.streams if stream.index not in kept]
         if others:
-            kinds = sorted({stream.type for stream in others})
-            self._note(f"left out: {', '.join(kinds)} ({len(others)} streams)")
+            kinds = collections.Counter(stream.type for stream in others)
+            counted = (f"{number} {kind}" for kind, number in sorted(kinds.items()))
+            self._note(f"left out: {', '.join(counted)}")
         pixel = self.video.codec_context.format
         if pixel is not None and max(part.bits for part in pixel.components) > 8:
             self._note("more than 8 bits for a colour become 8")
 
     def _note_faults(self):
         if self._faults:
-            self._note(f"damaged in {self._faults} places, {self._read} frames could be read")
+            places = f"{self._faults} place{'s' * (self._faults > 1)}"
+            self._note(f"damaged in {places}, {self._read} frames could be read")
         elif self._end is not None:
             start = float((self.video.start_time or 0) * self.video.time_base)
             seconds = self._end - start

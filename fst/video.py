@@ -225,10 +225,11 @@ class _Copied:
         self._last = None
 
     def take(self, packet):
+        time = packet.pts if packet.dts is None else packet.dts
         # An empty packet ends the stream. Times that run back are of a damaged file.
-        if packet.dts is None or (self._last is not None and packet.dts < self._last):
+        if not packet.size or time is None or (self._last is not None and time < self._last):
             return []
-        self._last = packet.dts
+        packet.dts = self._last = time
         packet.stream = self.stream
         return [packet]
 
