@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stylises photos with a trained style."""
+"""Stylises photos and videos with a trained style."""
 
 import collections
 import contextlib
@@ -39,7 +39,7 @@ def show(config, jobs):
     failed, notes = 0, collections.Counter()
     with (
         Progress(len(jobs), "photo") as progress,
-        contextlib.closing(inference.stylise(config, jobs)) as outcomes,
+        contextlib.closing(inference.stylise(config, jobs, frames=follow)) as outcomes,
     ):
         for outcome in outcomes:
             if outcome.failure:
@@ -55,6 +55,14 @@ def show(config, jobs):
         if count > NOTES_IN_FULL:
             print(f"note: {count - NOTES_IN_FULL} more: {note}", file=sys.stderr)
     return failed
+
+
+def follow(frames, total):
+    """The frames of a video, with a progress of its own; none where the file tells no number."""
+    with Progress(total or 0, "frame", leave=False) as progress:
+        for frame in frames:
+            yield frame
+            progress.update()
 
 
 def summary(config, jobs, todo, failed):

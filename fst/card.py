@@ -38,7 +38,7 @@ def make_card(config, network, loss, photos, style, state, target):
     return {
         "format": 1,
         "name": config.name,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": config.to_json(),
         "style": {"sha256": state.style_hash, "height": style.shape[0], "width": style.shape[1]},
         "photos": len(photos),

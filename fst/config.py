@@ -178,9 +178,9 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig:
-    """Stylises photos with a trained style.
+    """Stylises photos and videos with a trained style.
 
-    Exit code 0: all done; 1: some photos failed, each is named; 2: the command cannot work.
+    Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
     """
 
     checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
@@ -188,11 +188,11 @@ class InferenceConfig:
     every style under --checkpoints."""
 
     input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]
-    """Photos, folders and http(s) URLs."""
+    """Photos, videos, folders of photos, and http(s) URLs of photos."""
 
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
-    """Required. For one photo a file, such as out.jpg, or a folder; for several photos or a folder
-    of them a folder, in which they keep their names and subfolders."""
+    """Required. For one photo or video a file, such as out.jpg or out.mp4, or a folder; for several
+    or a folder of photos a folder, in which they keep their names and subfolders."""
 
     checkpoints: str = "checkpoints"
     """Folder that holds the trained styles."""
@@ -226,6 +226,9 @@ class InferenceConfig:
     sharpen: float = 1.0
     """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
 
+    steady: bool = False
+    """For videos: keep what stands still from flickering. What moves stays as it is."""
+
     contact_sheet: bool = False
     """Write one labelled picture per photo: the photo, then its stylised picture in CHECKPOINT, or
     in every style if that is all. --max-size limits each picture in it."""
@@ -246,10 +249,10 @@ class InferenceConfig:
     """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
 
     quality: int = 92
-    """Quality of JPEG and WebP, 1 to 100."""
+    """Quality of JPEG, WebP and videos, 1 to 100."""
 
     skip_existing: bool = False
-    """Leave out photos whose stylised picture is there already."""
+    """Leave out photos and videos whose stylised file is there already."""
 
     def __post_init__(self):
         if not self.input:

@@ -1,4 +1,4 @@
-"""Photos in, stylised photos out: which files a run of `infer.py` reads and writes.
+"""Photos and videos in, stylised ones out: which files a run of `infer.py` reads and writes.
 
 `plan` decides all of that, and refuses what cannot work, before a network is loaded. `stylise`
 then does the work: the network takes one photo after the other, while the next ones are read and
@@ -25,7 +25,9 @@ from fst import (
     look,
     memory,
     pipeline,
+    steady,
     stylizer,
+    video,
 )
 from fst.config import ALL_STYLES
 from fst.errors import UserError
@@ -45,7 +47,7 @@ _MAX_IN_FLIGHT = 48_000_000  # pixels, hence 3 GB at most
 
 
 class Job(NamedTuple):
-    """One photo: `source`, a path or URL, is stylised into the file `target`.
+    """One photo or video: `source`, a path or URL, is stylised into the file `target`.
 
     `renamed` tells that the target is not called as the source, because another one is.
     """
@@ -77,9 +79,10 @@ class Outcome(NamedTuple):
 def plan(config):
     """Lists what a run has to do.
 
-    OUTPUT is a file if the only input is one photo and OUTPUT ends in a suffix and is no folder;
-    else it is a folder, in which a photo keeps its name, and a photo of an input folder also its
-    path below that folder. What lies in OUTPUT is never read as part of an input folder around it.
+    OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no
+    folder; else it is a folder, in which a file keeps its name, and a photo of an input folder also
+    its path below that folder. What lies in OUTPUT is never read as part of an input folder around
+    it. Videos are taken only where they are named, not out of folders: one can take hours.
 
     Args:
         config: an `fst.config.InferenceConfig`.
@@ -89,11 +92,12 @@ def plan(config):
 
     Raises:
         UserError: there is no such style or input, a folder holds no photos, OUTPUT cannot be
-            written or has an unknown suffix, the engine is not installed, or a photo would be
-            overwritten by its own output.
+            written or has an unknown suffix, the engine is not installed, a photo would be
+            overwritten by its own output, or a video is asked for what only photos can have.
     """
     _styles(config)
     engines.choose(config.engine, config.precision)
+    _check_videos(config)
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
@@ -121,6 +125,22 @@ def _styles(config):
     return {name: checkpoint.find(name, config.checkpoints) for name in names}
 
 
+def _is_video(source):
+    name = _name_of_url(source) if files.is_url(source) else source
+    return video.is_video(name) and not os.path.isdir(source)
+
+
+def _check_videos(config):
+    videos = [given for given in config.input if _is_video(given)]
+    for given in videos:
+        if config.contact_sheet:
+            raise UserError(f"--contact-sheet is for photos, and {given} is a video")
+        if files.is_url(given):
+            raise UserError(f"{files.printable(given)}: download the video and give the file")
+    if videos:
+        video.check_available()
+
+
 def _is_file(config):
     output = config.output
     one = len(config.input) == 1 and (
@@ -132,20 +152,23 @@ def _is_file(config):
 
 def _check_suffix(config, output):
     suffix = output.suffix.lower()
-    if suffix not in images.EXTENSIONS:
-        known = " ".join(sorted(images.EXTENSIONS))
+    moving = _is_video(config.input[0])
+    known = video.OUTPUTS if moving else images.EXTENSIONS
+    if suffix not in known:
+        kind = "format of a video" if moving else "known format"
         raise UserError(
-            f"--output {output}: the suffix names no known format; use one of {known}, "
-            f"or {output}/ for a folder"
+            f"--output {output}: the suffix names no {kind}; use one of "
+            f"{' '.join(sorted(known))}, or {output}/ for a folder"
         )
-    if config.format != "keep" and not _same_format(suffix, f".{config.format}"):
+    if not moving and config.format != "keep" and not _same_format(suffix, f".{config.format}"):
         raise UserError(
             f"--format {config.format} contradicts --output {output}: leave one of them out"
         )
 
 
 def _check_folder(config, output):
-    if output.is_file() or (output.suffix.lower() in images.EXTENSIONS and not output.is_dir()):
+    suffixes = images.EXTENSIONS | video.EXTENSIONS
+    if output.is_file() or (output.suffix.lower() in suffixes and not output.is_dir()):
         raise UserError(
             f"--output {output}: names a file, but {' '.join(config.input[:2])} "
             "may be several photos; name a folder"
@@ -169,6 +192,8 @@ def _photos(given, config):
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
+        if any(map(video.is_video, path.glob("*"))):
+            hint = "name its videos one by one"
         raise UserError(f"{given}: the folder holds no photos; {hint}")
     return [(photo, photo.relative_to(path)) for photo in photos]
 
@@ -192,6 +217,8 @@ def _name_of_url(url):
 
 def _with_format(name, wanted):
     suffix = name.suffix.lower()
+    if suffix in video.EXTENSIONS:
+        return name if suffix in video.OUTPUTS else name.with_suffix(".mp4")
     new = _KEPT.get(suffix, _UNNAMED) if wanted == "keep" else f".{wanted}"
     if _same_format(suffix, new):
         return name
@@ -270,8 +297,8 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...]
 
 
-def stylise(config, jobs: Iterable[Job], threads=None):
-    """Stylises photos, of several at a time, one in the network.
+def stylise(config, jobs: Iterable[Job], threads=None, frames=None):
+    """Stylises photos, of several at a time, one in the network, and videos.
 
     Close the generator (`contextlib.closing`) where it may be left early: what is being written
     then becomes whole.
@@ -281,6 +308,7 @@ def stylise(config, jobs: Iterable[Job], threads=None):
         jobs: what `plan` returned, or a part of it.
         threads: how many read, and how many write; 0: one step after the other. By default what
             suits the machine, and 0 for a single photo.
+        frames: the progress of a video, as for `fst.video.stylise_video`.
 
     Yields:
         An `Outcome` for each job, in their order. After a full disk the jobs that are left fail
@@ -296,7 +324,7 @@ def stylise(config, jobs: Iterable[Job], threads=None):
     jobs = list(jobs)
     if threads is None:
         threads = pipeline.default_threads() if len(jobs) > 1 else 0
-    stages = _stages(styles, config)
+    stages = _stages(styles, config, frames)
     with contextlib.closing(
         pipeline.run(jobs, stages, threads=threads, pixels=_pixels_in_flight())
     ) as all_done:
@@ -324,19 +352,28 @@ def stylise_file(styles, job, config):
     return _save(job, loaded, _through_network(styles, job, loaded.rgb, config), config)
 
 
-def _stages(styles, config):
-    """The three parts of `stylise_file`, for `fst.pipeline`, which stop trying at a full disk."""
+def _stages(styles, config, frames):
+    """The three parts of `stylise_file`, for `fst.pipeline`, which stop trying at a full disk.
+
+    A video is read and written frame by frame, all of it beside the network's work on it.
+    """
     disk = _Disk()
 
     def load(job, hold):
         with disk.watched(job):
+            if _is_video(job.source):
+                return None
             return _load(job, config, lambda pixels: hold(pixels * len(styles)))
 
     def work(job, loaded):
         with disk.watched(job):
+            if loaded is None:
+                return stylise_clip(styles, job, config, frames)
             return loaded, _through_network(styles, job, loaded.rgb, config)
 
     def save(job, worked):
+        if _is_video(job.source):
+            return worked
         with disk.watched(job):
             return _save(job, *worked, config)
 
@@ -419,13 +456,48 @@ def _fitting_in_memory(job, height, width, config):
     try:
         yield
     except MemoryError:
-        at, remedy = ("", "")
-        if config.scale > 1:
-            at, remedy = f" at --scale {config.scale:g}", "lower it, or "
-        raise UserError(
-            f"{job.name}: {width}x{height} px{at} do not fit in memory; "
-            f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
-        ) from None
+        raise _too_large(job, height, width, config) from None
+
+
+def stylise_clip(styles, job, config, progress=None):
+    """Stylises one video, each frame as a photo would be.
+
+    Args:
+        styles: a dictionary from the name to the one `Stylizer`.
+        job: the video and its target.
+        config: the `InferenceConfig`.
+        progress: as for `fst.video.stylise_video`.
+
+    Returns:
+        The notes on how the video was read and written.
+
+    Raises:
+        UserError: the video cannot be read, is too large, or its target cannot be written.
+    """
+    (style,) = styles.values()
+
+    def paint(rgb):
+        return finished(rgb, at_scale(style, rgb, config), config)
+
+    paint_next = steady.Steady(paint) if config.steady else paint
+
+    def stylise_frame(rgb):
+        rgb = _at_most(rgb, config.max_size)
+        with _fitting_in_memory(job, *rgb.shape[:2], config):
+            return paint_next(rgb)
+
+    options = {"quality": config.quality, "keep_private": config.keep_metadata}
+    return video.stylise_video(job.source, job.target, stylise_frame, **options, progress=progress)
+
+
+def _too_large(job, height, width, config):
+    at, remedy = ("", "")
+    if config.scale > 1:
+        at, remedy = f" at --scale {config.scale:g}", "lower it, or "
+    return UserError(
+        f"{job.name}: {width}x{height} px{at} do not fit in memory; "
+        f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
+    )
 
 
 def _sheet(rgb, results, alpha):
@@ -439,13 +511,15 @@ def _scaled(picture, max_size):
     if alpha is not None:
         # Nobody has seen those colours, and the network would spread them over the whole picture.
         rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
-    height, width, _ = rgb.shape
+    return _at_most(rgb, max_size), None if alpha is None else _at_most(alpha, max_size)
+
+
+def _at_most(picture, max_size):
+    height, width = picture.shape[:2]
     scale = max_size / max(height, width)
     if not 0 < scale < 1:
-        return rgb, alpha
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    rgb = images.resize(rgb, height, width)
-    return rgb, None if alpha is None else images.resize(alpha, height, width)
+        return picture
+    return images.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def _smaller(side):

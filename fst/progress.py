@@ -20,9 +20,10 @@ class Progress:
         unit: what they are called, in the singular.
         file: where to write; stderr when None. If it is no terminal, a log most likely, a line is
             written every half a minute, so that a short run writes none.
+        leave: whether the bar stays when all is done.
     """
 
-    def __init__(self, total, unit, file=None):
+    def __init__(self, total, unit, file=None, leave=True):
         self._total, self._unit, self._file = total, unit, file or sys.stderr
         self._done, terminal = 0, self._file.isatty()
         self._bar = tqdm(
@@ -30,6 +31,7 @@ class Progress:
             unit=unit,
             file=self._file,
             smoothing=0,
+            leave=leave,
             dynamic_ncols=True,
             disable=total < 2 or not terminal,
         )
