@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 
-from fst import cli, engines, errors, inference
+from fst import cli, engines, errors, inference, plan
 from fst.config import InferenceConfig
 from fst.progress import Progress
 
@@ -16,7 +16,7 @@ NOTES_IN_FULL = 3
 
 def main():
     config = cli.parse(InferenceConfig, "infer.py")
-    jobs = inference.plan(config)
+    jobs = plan.plan(config)
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))

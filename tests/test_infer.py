@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import errors, images, inference, look
+from fst import errors, images, inference, look, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
 
@@ -346,7 +346,7 @@ def test_every_size_is_kept_under_all_of_it(load_once, styles, tmp_path, height)
     for width in range(16, 65, 7):
         photo = write(tmp_path / "a.png", 0, height, width)
         config = InferenceConfig("waves", (str(photo),), str(tmp_path / "b.png"), **options)
-        inference.stylise_file(style, inference.Job(photo, tmp_path / "b.png"), config)
+        inference.stylise_file(style, plan.Job(photo, tmp_path / "b.png"), config)
         assert pixels(tmp_path / "b.png").shape == (height, width, 3)
 
 
@@ -578,7 +578,7 @@ def test_password_of_an_address_is_never_shown(stylise, server, tmp_path):
     ],
 )
 def test_names_of_addresses_are_safe_file_names(url, name):
-    assert str(inference._name_of_url(url)) == name
+    assert str(plan._name_of_url(url)) == name
 
 
 # --- Failures ------------------------------------------------------------------------------------
@@ -780,7 +780,7 @@ def test_damaged_style(styles, tmp_path, recwarn, file, content, message):
         (style / file).write_bytes(data[: len(data) // 2] if content == "half" else content)
     config = InferenceConfig(str(style), (str(photo),), str(tmp_path / "b.png"))
     with pytest.raises(UserError, match=message):
-        list(inference.stylise(config, inference.plan(config)))
+        list(inference.stylise(config, plan.plan(config)))
     assert not (tmp_path / "b.png").exists()
     assert not [w for w in recwarn if not issubclass(w.category, DeprecationWarning)]
 

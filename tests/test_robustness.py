@@ -17,7 +17,7 @@ from PIL import Image
 import fst
 from fst import images, inference
 from fst.config import InferenceConfig
-from fst.inference import Job
+from fst.plan import Job
 
 # --- Every size, mode and format -----------------------------------------------------------------
 
