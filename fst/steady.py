@@ -10,11 +10,12 @@ from scipy import ndimage
 
 _KEEP = 0.85  # of the last frame, where nothing moves: an average over about 13 frames
 _BLOCK = 4  # px: change is looked for in blocks
-# From where to where a difference goes over from grain to change, in units of the grain. Wide, for
+# From where to where a difference goes over from grain to change, in grey levels beyond the grain:
 # a codec gathers grain at edges, and there renews it in jumps.
-_SIZE = 1.6, 2.6
-_SHIFT = 0.7, 1.2  # for the mean of the difference, from which most of the grain cancels
-_GRAIN = 1.7, 8.0  # grey levels: what a codec leaves in any case; beyond, it could be gravel
+_SIZE = 1.7, 4.5
+_SHIFT = 1.0, 2.5  # the same for the mean of the difference,
+_LEFT = 0.3  # in which so much of the grain is left
+_GRAIN = 1.0, 14.0  # grey levels: below lies rounding, beyond, it could be gravel that moves
 _REACH = 2  # blocks around a change that count as changed: a stroke there may be its
 _TURN = 0.4, 0.75  # the share of the frame that moves: the camera stands, the camera moves
 
@@ -67,7 +68,7 @@ def still(frame, before):
     size = np.sqrt(ndimage.gaussian_filter(energy, 1.0))
     shift = np.abs(ndimage.gaussian_filter(mean, (1.0, 1.0, 0))).max(-1)
     grain = _grain(frame, size)
-    changed = np.maximum(_ramp(size / grain, *_SIZE), _ramp(shift / grain, *_SHIFT))
+    changed = np.maximum(_ramp(size - grain, *_SIZE), _ramp(shift - _LEFT * grain, *_SHIFT))
     calm = 1 - _ramp(np.float32((changed > 0.5).mean()), *_TURN)
     changed = ndimage.maximum_filter(changed, 2 * _REACH + 1)
     return calm * (1 - _enlarged(ndimage.gaussian_filter(changed, 0.7), *frame.shape[:2]))
