@@ -136,7 +136,9 @@ def same(picture):
 
 
 def test_ten_seconds_of_720p_keep_frames_rate_and_sound(tmp_path):
-    source = encode(tmp_path / "a.mp4", moving(240, 720, 1280, step=16, coarse=20), sounds=("aac", "mp3"))
+    source = encode(
+        tmp_path / "a.mp4", moving(240, 720, 1280, step=16, coarse=20), sounds=("aac", "mp3")
+    )
     assert video.stylise_video(source, tmp_path / "b.mp4", invert) == ()
     before, after = frames_of(source), frames_of(tmp_path / "b.mp4")
     assert len(before) == len(after) == 240
