@@ -88,8 +88,7 @@ class Clip:
         self.sounds = [s for s in self.container.streams.audio if s.codec_context is not None]
         self.total = self.video.frames or round(self._seconds * (self.rate or 0)) or None
         self.notes = []
-        self._hdr = None
-        self._turned = False
+        self._size = self._hdr = None
         self._read = self._faults = 0
         self._end = None
         self._note_left_out()
@@ -133,9 +132,20 @@ class Clip:
         self._note_faults()
 
     def picture(self, frame):
-        """A frame as uint8 `[H, W, 3]` RGB, upright; all have the first frame's size."""
-        rgb = self._from_hdr(frame) if _is_wide(frame) else self._from_sdr(frame)
-        return self._upright(rgb, frame)
+        """A frame as uint8 `[H, W, 3]` RGB, upright; all have the first frame's size.
+
+        Raises:
+            ImageError: its kind of pixels cannot be converted.
+        """
+        if not self._size:
+            self._size = frame.width, frame.height
+            self._matrix = _matrix_of(frame)
+        try:
+            rgb = self._from_hdr(frame) if _is_wide(frame) else self._from_sdr(frame)
+        except self._av.FFmpegError as error:
+            reason = files.reason_of(error)
+            raise ImageError(f"{self.name}: its frames cannot be converted ({reason})") from None
+        return self._upright(rgb)
 
     def _picture_stream(self):
         av = self._av
@@ -173,10 +183,10 @@ class Clip:
             return []
 
     def _from_sdr(self, frame):
-        size = self.video.codec_context
+        width, height = self._size
         rgb = frame.reformat(
-            width=size.width,
-            height=size.height,
+            width=width,
+            height=height,
             format="rgb24",
             src_colorspace=_MATRICES.get(
                 frame.colorspace, BT709 if frame.height >= _HD else _BT601
@@ -199,7 +209,7 @@ class Clip:
 
     def _hdr_filter(self, frame):
         """FFmpeg's scaler as a filter, which alone changes primaries and transfer functions."""
-        size = self.video.codec_context
+        width, height = self._size
         graph = self._av.filter.Graph()
         given = (
             f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:pixel_aspect=1/1"
@@ -212,20 +222,20 @@ class Clip:
         quality = ":flags=bicubic+accurate_rnd+full_chroma_int"
         steps = (
             ("buffer", given),
-            ("scale", f"w={size.width}:h={size.height}:out_range=pc{source}{target}{quality}"),
+            ("scale", f"w={width}:h={height}:out_range=pc{source}{target}{quality}"),
             ("format", "rgb24"),
             ("buffersink", None),
         )
         graph.link_nodes(*(graph.add(name, arguments) for name, arguments in steps)).configure()
         return graph
 
-    def _upright(self, rgb, frame):
-        """Turns and mirrors a picture as its display matrix says: phones store what they see."""
-        matrix = next((d for d in frame.side_data if d.type.name == "DISPLAYMATRIX"), None)
-        if matrix is None:
-            return rgb
-        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
-        self._turned = abs(int(b)) > abs(int(a))
+    @property
+    def _turned(self):
+        return self._size is not None and abs(self._matrix[1]) > abs(self._matrix[0])
+
+    def _upright(self, rgb):
+        """Turns and mirrors a picture as the display matrix says: phones store what they see."""
+        a, b, c, d = self._matrix
         across, down = (c, b) if self._turned else (a, d)
         rgb = rgb.transpose(1, 0, 2) if self._turned else rgb
         return np.ascontiguousarray(rgb[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
@@ -254,6 +264,17 @@ class Clip:
             seconds = self._end - start
             if seconds < 0.95 * self._seconds - 1:
                 self._note(f"ends early: holds frames for {seconds:.1f} of {self._seconds:.1f} s")
+
+
+def _matrix_of(frame):
+    """Where a frame's axes point when it is shown: x' = a x + c y, y' = b x + d y."""
+    # Asked of one frame only: one that was asked lives on until Python looks for cycles, and a
+    # hundred of them may fill the memory.
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+            return a, b, c, d
+    return 1, 0, 0, 1
 
 
 def _range_of(frame):

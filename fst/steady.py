@@ -10,11 +10,14 @@ from scipy import ndimage
 
 _KEEP = 0.85  # of the last frame, where nothing moves: an average over about 13 frames
 _BLOCK = 4  # px: change is looked for in blocks
-_CALM, _MOVED = 1.25, 1.8  # the size of a difference, in that of the grain: none of it new, all
-_SHIFT = 0.35, 0.8  # the same for the mean of a difference, from which grain cancels
+# From where to where a difference goes over from grain to change, in grey levels beyond the grain:
+# a codec gathers grain at edges, and there renews it in jumps.
+_SIZE = 1.7, 4.5
+_SHIFT = 1.0, 2.5  # the same for the mean of the difference,
+_LEFT = 0.3  # in which so much of the grain is left
+_GRAIN = 1.0, 14.0  # grey levels: below lies rounding, beyond, it could be gravel that moves
 _REACH = 2  # blocks around a change that count as changed: a stroke there may be its
 _TURN = 0.4, 0.75  # the share of the frame that moves: the camera stands, the camera moves
-_LEAST_GRAIN = 0.7  # grey levels: rounding and the codec leave that even in a drawing
 
 
 class Steady:
@@ -60,12 +63,12 @@ def still(frame, before):
     """
     difference = frame - before
     mean = _blocks(difference)
-    energy = _blocks(difference * difference).mean(-1)
-    grain = _grain(frame, energy)
     # Over some blocks the energy of grain is well known, and its mean is next to nothing.
-    size = np.sqrt(ndimage.gaussian_filter(energy, 1.0)) / grain
-    shift = np.abs(ndimage.gaussian_filter(mean, (1.0, 1.0, 0))).max(-1) / grain
-    changed = np.maximum(_ramp(size, _CALM, _MOVED), _ramp(shift, *_SHIFT))
+    energy = _blocks(difference * difference).mean(-1)
+    size = np.sqrt(ndimage.gaussian_filter(energy, 1.0))
+    shift = np.abs(ndimage.gaussian_filter(mean, (1.0, 1.0, 0))).max(-1)
+    grain = _grain(frame, size)
+    changed = np.maximum(_ramp(size - grain, *_SIZE), _ramp(shift - _LEFT * grain, *_SHIFT))
     calm = 1 - _ramp(np.float32((changed > 0.5).mean()), *_TURN)
     changed = ndimage.maximum_filter(changed, 2 * _REACH + 1)
     return calm * (1 - _enlarged(ndimage.gaussian_filter(changed, 0.7), *frame.shape[:2]))
@@ -95,19 +98,18 @@ def flicker(frames):
     return float(np.mean(changes))
 
 
-def _grain(frame, energy):
+def _grain(frame, size):
     """The size of a difference that the camera's grain makes, in grey levels.
 
-    Two guesses, each at times too high: the calmest part of the difference, where something moves
-    everywhere, and what is left in the frame beside smooth surfaces, where it is full of detail.
+    The lower of two guesses: the difference's own, too high where the camera moves, and what is
+    left in the frame beside smooth surfaces, too high where it is full of detail.
     """
-    moving = np.sqrt(np.quantile(energy, 0.25))
     luma = frame.mean(-1)
     # Immerkær's mask, blind to slopes and edges; 1.4826 / 6 turns its median to a deviation.
     detail = ndimage.convolve(luma, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
     # The mean of three channels has less grain than each, and a difference has that of two frames.
     within = np.median(np.abs(detail)) * (1.4826 / 6) * np.sqrt(2 * 3)
-    return max(_LEAST_GRAIN, min(moving, within))
+    return np.clip(min(np.median(size), within), *_GRAIN)
 
 
 def _ramp(values, low, high):
