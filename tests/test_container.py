@@ -197,6 +197,14 @@ def test_every_command_has_its_program():
     assert all("__main__" in program.read_text() for program in programs)
 
 
+def test_the_page_comes_with_what_it_needs():
+    requirements = ROOT / "requirements-app.txt"
+    names = {r.name for r in read_requirements(requirements)} if requirements.exists() else set()
+    assert ("streamlit" in names) == (ROOT / "app.py").exists()
+    assert is_sent("app.py")
+    assert is_sent(requirements.name)
+
+
 # --- The health check ----------------------------------------------------------------------------
 
 
