@@ -1,6 +1,6 @@
 """The examples, run as their users do, with a shipped style.
 
-TensorFlow Serving cannot be installed from a package index. In its place a few lines here answer
+TensorFlow Serving is not to be had from PyPI. In its place a few lines here answer
 the part of its REST API that the example uses, as its documentation and its source describe it,
 by calling the very signature that TensorFlow Serving would call.
 """
