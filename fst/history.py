@@ -69,15 +69,14 @@ def draw_curves(path, picture, smooth=0.02):
         picture: the PNG file to write.
         smooth: width of the running mean, as a share of the run: single batches jump.
     """
-    import matplotlib  # Slow to import, and needed once a run.
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    # Slow to import, and needed once a run. Without pyplot, whose backend is the caller's: in a
+    # notebook, switching it would hide every later plot.
+    from matplotlib.figure import Figure
 
     history = read_history(path)
     window = max(1, int(len(history) * smooth))
-    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.2), constrained_layout=True)
-    for axis, name in zip(axes, ("total", "content", "style"), strict=True):
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 3), ("total", "content", "style"), strict=True):
         values = history[:, COLUMNS.index(name)]
         axis.plot(history[:, 0], values, color="#b8c4d6", linewidth=0.4)
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
@@ -87,7 +86,6 @@ def draw_curves(path, picture, smooth=0.02):
         axis.grid(alpha=0.3)
     with files.atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,273 @@
+"""The examples, run as their users do, with a shipped style.
+
+TensorFlow Serving is not to be had from PyPI. In its place a few lines here answer
+the part of its REST API that the example uses, as its documentation and its source describe it,
+by calling the very signature that TensorFlow Serving would call.
+"""
+
+import json
+import runpy
+import shutil
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from conftest import ROOT, draw_photo
+from PIL import Image
+
+import fst
+from fst.checkpoint import Checkpoint
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory):
+    """A folder with the shipped `udnie`, its `saved_model` and a `model.onnx`."""
+    from fst.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("examples") / "udnie"
+    shutil.copytree(ROOT / "checkpoints" / "udnie", folder)
+    export_onnx(Checkpoint(folder).read_weights(), folder / "model.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three photos of one size, one of another, one too large, one too small, and a broken one."""
+    folder = tmp_path_factory.mktemp("folder")
+    sizes = {"a.png": (40, 52), "b.jpg": (40, 52), "c.png": (40, 52), "d.png": (52, 40)}
+    sizes |= {"large.png": (120, 156), "small.bmp": (8, 30)}
+    for index, (name, size) in enumerate(sizes.items()):
+        Image.fromarray(draw_photo(index, *size)).save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"no picture at all")
+    return folder
+
+
+@pytest.fixture
+def run_example(monkeypatch, capsys):
+    """A function that runs an example with arguments: exit code, output and errors' lines."""
+
+    def run(name, *args):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err.splitlines()
+
+    return run
+
+
+def read(path):
+    with Image.open(path) as file:
+        return np.asarray(file.convert("RGB"))
+
+
+def apart(one, other):
+    """How far two pictures are apart, in grey levels on average."""
+    return np.abs(one.astype(float) - other.astype(float)).mean()
+
+
+def check_folder(style, folder, output, suffixed):
+    """Each photo of `folder` has become its own stylised picture in `output`."""
+    stylise = fst.load(style)
+    wanted = {name: stylise(read(folder / name)) for name in ("a.png", "b.jpg", "c.png", "d.png")}
+    for name, picture in wanted.items():
+        found = read(output / (f"{name}.jpg" if suffixed and name != "b.jpg" else name))
+        assert found.shape == picture.shape
+        assert apart(found, picture) < 8  # What JPEG loses of a picture so rough.
+        others = [other for key, other in wanted.items() if key not in (name, "d.png")]
+        assert all(apart(found, o) > 15 for o in others if o.shape == found.shape)
+
+
+def test_tfdata_pipeline(style, folder, tmp_path, run_example):
+    args = (style / "saved_model", folder, tmp_path, "--size", 52, "--batch-size", 2)
+    code, out, errors = run_example("tfdata_pipeline.py", *args)
+    assert code == 1
+    assert "6 of 7 stylised" in out
+    assert [line for line in errors if "broken.jpg" in line] == errors[-1:]
+    check_folder(style, folder, tmp_path, suffixed=True)
+    assert read(tmp_path / "large.png.jpg").shape == (40, 52, 3)
+    assert read(tmp_path / "small.bmp.jpg").shape == (16, 30, 3)
+
+
+def test_tfdata_batches_hold_one_size_and_no_more_than_asked(folder):
+    import tensorflow as tf
+
+    class Model:
+        """Gives pictures that are filled with the size of their batch, times 50."""
+
+        @staticmethod
+        def _fill(image):
+            grey = tf.cast(50 * tf.shape(image)[0], tf.uint8)
+            return {"stylized": tf.fill(tf.shape(image), grey)}
+
+        signatures = {"serving_default": _fill}  # noqa: RUF012
+
+    example = runpy.run_path(str(EXAMPLES / "tfdata_pipeline.py"))
+    paths = [str(folder / name) for name in ("a.png", "b.jpg", "c.png", "d.png")]
+    found = {
+        path.numpy().decode()[-5:]: round(tf.io.decode_jpeg(jpeg).numpy().mean() / 50)
+        for path, jpeg in example["pipeline"](Model, paths, size=64, batch_size=2)
+    }
+    assert found == {"a.png": 2, "b.jpg": 2, "c.png": 1, "d.png": 1}
+
+
+def test_onnx_folder(style, folder, tmp_path, run_example):
+    pytest.importorskip("onnxruntime")
+    args = (style / "model.onnx", folder, tmp_path, "--size", 52)
+    code, out, errors = run_example("onnx_folder.py", *args)
+    assert code == 1
+    assert "6 of 7 stylised" in out
+    assert len(errors) == 1
+    assert "broken.jpg" in errors[0]
+    check_folder(style, folder, tmp_path, suffixed=False)
+    assert read(tmp_path / "large.png").shape == (40, 52, 3)
+    assert read(tmp_path / "small.bmp").shape == (16, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("example", "kind"), [("tfdata_pipeline.py", "saved_model"), ("onnx_folder.py", "model.onnx")]
+)
+def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_example):
+    code, _, errors = run_example(example, tmp_path / "nothing", folder, tmp_path / "out")
+    assert (code, len(errors)) == (2, 1)
+    assert "nothing" in errors[0]
+    code, _, errors = run_example(example, style / kind, tmp_path, tmp_path / "out")
+    assert (code, len(errors)) == (2, 1)
+    assert "holds no photos" in errors[0]
+
+
+def test_keras_layer(style, tmp_path, run_example):
+    output = tmp_path / "classifier.keras"
+    args = (style / "saved_model", "-o", output, "--epochs", 1)
+    code, out, _ = run_example("keras_layer.py", *args)
+    assert code == 0
+    assert output.is_file()
+    assert "differs by 0" in out
+    code, _, errors = run_example("keras_layer.py", tmp_path)
+    assert code == 2
+    assert errors[-1].startswith("error: ")
+
+
+def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style):
+    import keras
+
+    example = runpy.run_path(str(EXAMPLES / "keras_layer.py"))
+    model = example["build_classifier"](style / "saved_model", classes=3)
+    assert len(model.trainable_variables) == 6  # Two convolutions and a dense layer.
+    seen = keras.Model(model.input, model.get_layer("style").output)
+    photo = draw_photo(3, 40, 52)
+    found = seen.predict(photo[None].astype(np.float32), verbose=0)[0]
+    assert np.abs(found - fst.load(style)(photo)).max() <= 1
+    pictures, labels = example["draw_shapes"](8, seed=0)
+    assert pictures.shape == (8, 32, 32, 3)
+    assert sorted(set(labels)) == [0, 1]
+
+
+# --- TensorFlow Serving --------------------------------------------------------------------------
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """TensorFlow Serving's REST API, as far as the example uses it, for one model `small`."""
+
+    model = None
+    requests = []  # noqa: RUF012  The bodies that came.
+
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if self.path == "/v1/models/page:predict":
+            return self._answer(200, b"<html>some other server</html>")
+        if self.path != "/v1/models/small:predict":
+            return self._error(404, "Servable not found for request: Latest(other)")
+        request = json.loads(body)
+        self.requests.append(request)
+        signature = self.model.signatures.get(request.get("signature_name", "serving_default"))
+        rows = "instances" in request
+        values = np.asarray(request["instances" if rows else "inputs"])
+        # It takes whole numbers alone for a tensor of bytes.
+        if values.dtype.kind != "i" or values.ndim != 4:
+            return self._error(400, "JSON Value is not of expected type: uint8")
+        import tensorflow as tf
+
+        (result,) = signature(image=tf.constant(values, tf.uint8)).values()
+        # Of a single output the name is left out.
+        answer = {"predictions" if rows else "outputs": result.numpy().tolist()}
+        return self._answer(200, json.dumps(answer).encode())
+
+    def _error(self, status, text):
+        self._answer(status, json.dumps({"error": text}).encode())
+
+    def _answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(style):
+    """The stand-in, serving `style`; its address."""
+    import tensorflow as tf
+
+    StandIn.model = tf.saved_model.load(style / "saved_model")
+    with ThreadingHTTPServer(("127.0.0.1", 0), StandIn) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_serving_request(style, server, tmp_path, run_example):
+    photo = draw_photo(8, 40, 60)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    output = tmp_path / "out.png"
+    StandIn.requests.clear()
+    args = (tmp_path / "photo.png", "-o", output, "--url", server, "--model", "small")
+    code, out, errors = run_example("serving_request.py", *args)
+    assert (code, errors) == (0, [])
+    assert "60x40 px" in out
+    (request,) = StandIn.requests
+    assert set(request) == {"signature_name", "inputs"}
+    assert np.shape(request["inputs"]) == (1, 40, 60, 3)
+    assert (np.asarray(request["inputs"])[0] == photo).all()
+    stylised = read(output)
+    assert stylised.shape == photo.shape
+    assert np.abs(stylised.astype(int) - fst.load(style)(photo).astype(int)).max() <= 1
+
+    code, out, _ = run_example("serving_request.py", *args, "--size", 30)
+    assert (code, read(output).shape) == (0, (20, 30, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("other", "Servable not found for request: Latest(other)"), ("page", "200 OK")],
+)
+def test_serving_refuses(model, said, server, tmp_path, run_example):
+    Image.fromarray(draw_photo(1, 20, 20)).save(tmp_path / "photo.png")
+    args = (tmp_path / "photo.png", "-o", tmp_path / "out.png", "--url", server, "--model", model)
+    code, _, errors = run_example("serving_request.py", *args)
+    assert (code, len(errors)) == (2, 1)
+    assert said in errors[0]
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_serving_is_not_there(tmp_path, run_example):
+    Image.fromarray(draw_photo(1, 20, 20)).save(tmp_path / "photo.png")
+    for address in ("http://127.0.0.1:9", "nonsense"):
+        code, _, errors = run_example(
+            "serving_request.py", tmp_path / "photo.png", "--url", address
+        )
+        assert (code, len(errors)) == (2, 1)
+        assert "is the server running?" in errors[0]
+    code, _, errors = run_example("serving_request.py", tmp_path / "missing.png")
+    assert (code, len(errors)) == (2, 1)
+    assert "missing.png" in errors[0]
