@@ -10,7 +10,7 @@ READY := .venv/.ready
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-engines.txt requirements-dev.txt
+$(READY): requirements.txt requirements-engines.txt requirements-app.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
