@@ -33,8 +33,6 @@ span { position: absolute; bottom: 8px; padding: 2px 8px; border-radius: 6px; ba
 </figure><script>
 const figure = document.querySelector("figure"), range = document.querySelector("input");
 range.oninput = () => figure.style.setProperty("--at", range.value + "%");
-const fit = () => { window.frameElement.style.height = figure.offsetHeight + "px" };
-try { new ResizeObserver(fit).observe(figure) } catch (error) {}
 </script>""")
 
 
@@ -49,7 +47,7 @@ def html(before, after):
 
 def show(before, after):
     """Shows the slider."""
-    st.components.v1.html(html(before, after), height=before.shape[0])
+    st.iframe(html(before, after), height="content")
 
 
 def _inline(rgb):

@@ -17,8 +17,10 @@ def show():
         style = _style()
         if upload is None or style is None:
             return
+        place = st.container()  # The picture stands above the controls that it depends on.
         wanted = _controls()
-        _preview(upload, style, wanted)
+        with place:
+            _preview(upload, style, wanted)
         _download(upload, style, wanted)
         with st.expander("Without training: the slow companion"):
             companion.show(upload)
