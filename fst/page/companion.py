@@ -9,6 +9,7 @@ from fst import images
 from fst.errors import UserError
 from fst.page import uploads, weights
 from fst.page.words import told
+from fst.quiet import quiet_tensorflow
 
 _one_at_a_time = threading.Lock()
 
@@ -49,6 +50,7 @@ def run(photo, style, size, steps):
     if not _one_at_a_time.acquire(blocking=False):
         raise UserError("the companion works on another picture; try again in some minutes")
     try:
+        quiet_tensorflow()
         from fst.gatys import count_steps, optimize  # TensorFlow takes seconds to import.
         from fst.gatys_config import GatysOptions
 
