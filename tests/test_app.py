@@ -203,6 +203,23 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
     assert not list(tmp_path.iterdir())
 
 
+def fails():
+    from fst.page.words import told
+
+    with told():
+        raise ValueError("secret detail")
+
+
+def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(caplog):
+    from streamlit.testing.v1 import AppTest
+
+    page = AppTest.from_function(fails).run()
+    assert not page.exception
+    assert "went wrong" in page.error[0].value
+    assert "secret" not in page.error[0].value
+    assert "secret detail" in caplog.text
+
+
 # --- In a browser --------------------------------------------------------------------------------
 
 
