@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import threading
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,10 @@ MAX_PIXELS = 50_000_000
 
 PREVIEW = 512
 """Long side of the preview, px."""
+
+
+# Ten large photos decoded at once would take gigabytes.
+_one_at_a_time = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +54,12 @@ def open_upload(name, data):
         ImageError: it is empty, no picture, damaged, or over `MAX_PIXELS`.
     """
     check(name, data)
-    picture = images.load_picture(name, data)
-    rgb = images.over_white(picture.rgb, picture.alpha)
-    height, width = rgb.shape[:2]
-    scale = min(1, PREVIEW / max(height, width))
-    small = images.resize(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
+    with _one_at_a_time:
+        picture = images.load_picture(name, data)
+        rgb = images.over_white(picture.rgb, picture.alpha)
+        height, width = rgb.shape[:2]
+        scale = min(1, PREVIEW / max(height, width))
+        small = images.resize(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
     return Upload(name, data, hashlib.sha256(data).hexdigest(), (width, height), small)
 
 
