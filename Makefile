@@ -10,7 +10,8 @@ READY := .venv/.ready
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-engines.txt requirements-notebook.txt requirements-dev.txt
+EXTRAS := engines app notebook dev
+$(READY): requirements.txt $(EXTRAS:%=requirements-%.txt)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@

@@ -1,0 +1,79 @@
+"""The companion optimiser on the page: minutes for one picture, and no training."""
+
+import threading
+
+import numpy as np
+import streamlit as st
+
+from fst import images
+from fst.errors import UserError
+from fst.page import uploads, weights
+from fst.page.words import told
+from fst.quiet import quiet_tensorflow
+
+_one_at_a_time = threading.Lock()
+
+
+def show(upload):
+    """Draws the companion's controls for a photo, an `Upload`, and its result."""
+    st.caption("Any picture can be the style, without training; it takes minutes, not a moment.")
+    file = st.file_uploader("Style picture", type=["jpg", "jpeg", "png", "webp"], key="companion")
+    size = st.select_slider("Size (long side, px)", [128, 256, 384, 512], 256)
+    steps = st.select_slider("Steps", [25, 50, 100, 200], 50)
+    if st.button("Begin", disabled=file is None):
+        with told():
+            weights.check_vgg19()
+            style = uploads.open_upload(file.name, file.getvalue())
+            st.session_state.companion_result = run(upload.preview, style.preview, size, steps)
+            st.session_state.companion_photo = upload.digest
+    if st.session_state.get("companion_photo") == upload.digest:
+        picture = st.session_state.companion_result
+        st.image(picture)
+        data = uploads.encode(picture, "PNG")
+        st.download_button("Download PNG", data, "companion.png", "image/png", on_click="ignore")
+
+
+def run(photo, style, size, steps):
+    """Optimises one picture and shows how far it is.
+
+    Args:
+        photo, style: uint8 `[H, W, 3]`.
+        size: long side of the result, px.
+        steps: evaluations of the loss.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+
+    Raises:
+        UserError: another visitor's optimisation goes on, or as `fst.gatys.optimize`.
+    """
+    if not _one_at_a_time.acquire(blocking=False):
+        raise UserError("the companion works on another picture; try again in some minutes")
+    try:
+        quiet_tensorflow()
+        from fst.gatys import count_steps, optimize  # TensorFlow takes seconds to import.
+        from fst.gatys_config import GatysOptions
+
+        options = GatysOptions(size=size, style_size=size, steps=steps)
+        scale = size / max(photo.shape[:2])
+        height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
+        photo = images.resize(photo, height, width)
+        total = count_steps((height, width), options)
+        bar, place = st.progress(0.0, "getting ready …"), st.empty()
+
+        def on_step(step, best):
+            # Where the visitor has gone, Streamlit ends the script here, and the work with it.
+            bar.progress(min(1, step.step / total), f"step {step.step} of {total}")
+            if step.step % 5 == 0:
+                place.image(_to_levels(best()))
+
+        picture = optimize(photo, style, options, on_step=on_step).picture
+        bar.empty()
+        place.empty()
+        return _to_levels(picture)
+    finally:
+        _one_at_a_time.release()
+
+
+def _to_levels(picture):
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

@@ -1,0 +1,97 @@
+"""Pictures that visitors give: checked by their head before anything is decoded."""
+
+import dataclasses
+import hashlib
+import io
+import threading
+
+import numpy as np
+from PIL import Image
+
+from fst import files, images
+
+MAX_PIXELS = 50_000_000
+"""The largest picture that is taken."""
+
+PREVIEW = 512
+"""Long side of the preview, px."""
+
+
+# Ten large photos decoded at once would take gigabytes.
+_one_at_a_time = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """A picture that was given: its bytes, and what is shown while one chooses.
+
+    Attributes:
+        name: the file's name.
+        data: its bytes.
+        digest: their SHA-256.
+        size: width and height as stored in the file, px.
+        preview: uint8 `[H, W, 3]`, upright, over white, the long side at most `PREVIEW` px.
+    """
+
+    name: str
+    data: bytes
+    digest: str
+    size: tuple[int, int]
+    preview: np.ndarray
+
+
+def open_upload(name, data):
+    """Checks a file and makes its preview.
+
+    Args:
+        name: the file's name, for errors.
+        data: its bytes.
+
+    Returns:
+        An `Upload`.
+
+    Raises:
+        ImageError: it is empty, no picture, damaged, or over `MAX_PIXELS`.
+    """
+    check(name, data)
+    with _one_at_a_time:
+        picture = images.load_picture(name, data)
+        rgb = images.over_white(picture.rgb, picture.alpha)
+        height, width = rgb.shape[:2]
+        scale = min(1, PREVIEW / max(height, width))
+        small = images.resize(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
+    return Upload(name, data, hashlib.sha256(data).hexdigest(), (width, height), small)
+
+
+def check(name, data):
+    """Raises an ImageError unless the file's head is that of a picture within `MAX_PIXELS`."""
+    if not data:
+        raise files.ImageError(f"{name}: is empty; give a picture")
+    count = images.count_pixels(name, data)
+    if count > MAX_PIXELS:
+        raise files.ImageError(
+            f"{name}: has {count / 1e6:.0f} million pixels, more than the "
+            f"{MAX_PIXELS // 10**6} that this page takes; scale it down first"
+        )
+
+
+def encode(rgb, kind, exif=None, alpha=None):
+    """The bytes of a picture file.
+
+    Args:
+        rgb: uint8 `[H, W, 3]`.
+        kind: `"JPEG"` or `"PNG"`.
+        exif: EXIF bytes such as `fst.images.Picture.exif`.
+        alpha: uint8 `[H, W]` or None; a JPEG gets the picture over white.
+    """
+    if kind == "JPEG":
+        rgb, alpha = images.over_white(rgb, alpha), None
+    image = Image.fromarray(rgb)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    options = {"quality": 92, "subsampling": "4:4:4"} if kind == "JPEG" else {}
+    if exif:
+        options["exif"] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

@@ -1,0 +1,31 @@
+"""What goes wrong, in words on the page and in full in the log."""
+
+import contextlib
+import logging
+import re
+
+import streamlit as st
+
+from fst.errors import UserError
+
+_log = logging.getLogger("fst.page")
+
+
+def plain(text):
+    """`text` such that Markdown shows it as it is, in one line: it may hold a visitor's words."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$:~-])", r"\\\1", " ".join(str(text).split()))
+
+
+@contextlib.contextmanager
+def told():
+    """Shows what the `with` block raises as a message, never as a traceback."""
+    try:
+        yield
+    except UserError as error:
+        st.error(plain(error))
+    except MemoryError as error:
+        _log.warning("out of memory: %s", error)
+        st.error("The picture does not fit in memory; scale it down first.")
+    except Exception:  # Streamlit's own, to stop and to rerun a script, are no Exceptions.
+        _log.exception("the page failed")
+        st.error("Something went wrong on our side; the server's log tells what. Try again.")

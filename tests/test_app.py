@@ -1,0 +1,336 @@
+"""The web page: its rooms by themselves, and all of it in a real browser."""
+
+import concurrent.futures
+import io
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+pytest.importorskip("streamlit", reason="the page needs streamlit")
+
+from fst import images
+from fst.errors import UserError
+from fst.page import runs, slider, studio, uploads, weights
+from fst.page.words import plain
+from tests.conftest import ROOT, draw_photo
+from tests.tiny import tiny_options
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def jpeg(seed=1, height=80, width=96, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(draw_photo(seed, height, width)).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def bomb(side=14200):
+    """A PNG of 200 million pixels in a few kilobytes, without most of its data."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(2**20))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+
+
+@pytest.fixture
+def page_styles(styles, monkeypatch):
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(styles))
+    return styles
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"just some text", "not an image"),
+        (SVG, "not an image"),
+        (b"", "is empty"),
+        (bomb(), "202 million pixels"),
+        (jpeg()[:-900], "damaged"),
+    ],
+    ids=["text", "svg", "empty", "bomb", "cut off"],
+)
+def test_bad_uploads_are_refused_in_words(data, words):
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(UserError, match=words):
+        uploads.open_upload("holiday.jpg", data)
+    assert psutil.Process().memory_info().rss - before < 200e6  # A decoded bomb takes 600 MB.
+
+
+def test_an_upload_is_upright_and_its_preview_small():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upload = uploads.open_upload("a.jpg", jpeg(height=600, width=1200, exif=exif))
+    assert upload.size == (600, 1200)
+    assert upload.preview.shape == (512, 256, 3)
+
+
+def test_full_size_is_upright_and_without_private_metadata(page_styles):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[271] = "Camera"
+    exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
+    exif[0x013C] = "someone's computer"
+    upload = uploads.open_upload("a.jpg", jpeg(height=60, width=90, exif=exif))
+    data = studio.full_size(upload, "sand", studio.Look(), "JPEG")
+    result = Image.open(io.BytesIO(data))
+    assert result.size == (60, 90)
+    kept = result.getexif()
+    assert kept[271] == "Camera"
+    assert not kept.get_ifd(0x8825)
+    assert not {0x0112, 0x013C} & set(kept)
+
+
+def test_look_changes_the_picture_as_asked(page_styles):
+    photo = draw_photo(3)
+    stylised = studio.stylise("sand", photo)
+    assert not np.array_equal(stylised, photo)
+    none = studio.dress(photo, stylised, studio.Look(strength=0))
+    np.testing.assert_array_equal(none, photo)
+    grey = studio.dress(photo, stylised, studio.Look(saturation=0))
+    assert np.ptp(grey, axis=-1).max() == 0
+
+
+def test_strokes_that_would_take_too_large_a_picture_are_refused(page_styles):
+    huge = np.broadcast_to(np.zeros(3, np.uint8), (4000, 5000, 3))
+    with pytest.raises(UserError, match="coarser strokes"):
+        studio.stylise("sand", huge, scale=2.0)
+
+
+def test_ten_at_once_are_all_answered_one_network_call_at_a_time(page_styles, monkeypatch):
+    busy, most = [], []
+
+    def slow(image):
+        busy.append(1)
+        most.append(len(busy))
+        time.sleep(0.01)
+        busy.pop()
+        return image
+
+    monkeypatch.setattr(studio, "_model", lambda *_: slow)
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        photos = [draw_photo(seed) for seed in range(10)]
+        results = list(pool.map(lambda photo: studio.stylise("sand", photo), photos))
+    for photo, result in zip(photos, results, strict=True):
+        np.testing.assert_array_equal(photo, result)
+    assert len(most) == 10
+    assert max(most) == 1
+
+
+def test_transparency_is_kept_in_a_png_and_white_in_a_jpeg():
+    rgb, alpha = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    png = Image.open(io.BytesIO(uploads.encode(rgb, "PNG", alpha=alpha)))
+    assert png.mode == "RGBA"
+    white = Image.open(io.BytesIO(uploads.encode(rgb, "JPEG", alpha=alpha)))
+    assert np.asarray(white).min() > 250
+
+
+def test_the_slider_loads_nothing_from_elsewhere():
+    page = slider.html(draw_photo(1), draw_photo(2))
+    assert "http" not in page.replace("data:image", "")
+    assert page.count("data:image/jpeg;base64,") == 2
+
+
+def test_words_of_visitors_are_no_markdown():
+    assert plain("[a](http://b) <i>\n*c*") == r"\[a\]\(http\://b\) \<i\> \*c\*"
+
+
+def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(tmp_path / "none.h5"))
+    with pytest.raises(UserError, match=r"not on this machine.*none.h5"):
+        weights.check_vgg19()
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
+
+
+def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_file):
+    options = tiny_options(photos, style, vgg_file, "", steps=2000, save_every=5)
+    for name in ("style", "output", "name"):
+        del options[name]
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    picture = ("stripes.png", style.read_bytes())
+    run = trainings.start("mine", picture, **options)
+    process = psutil.Process(run.pid)
+    try:
+        assert os.getsid(run.pid) == run.pid  # It outlives the server's session.
+        with pytest.raises(UserError, match="'mine' is being trained"):
+            trainings.start("other", picture, **options)
+        state = tmp_path / "styles" / "mine" / "training" / "state.npz"
+        wait_for(lambda: state.exists() or not run.running())
+        assert state.exists(), trainings.log_tail(run)
+        again = runs.Runs(tmp_path / "runs", tmp_path / "styles")  # as after a reload
+        assert again.current() == run
+        again.stop()
+        wait_for(lambda: not run.running())
+        assert not again.finished(run)
+        resumed = again.resume()
+        process = psutil.Process(resumed.pid)
+        assert resumed.command == run.command
+        wait_for(lambda: "going on after step" in again.log_tail(run) or not resumed.running())
+        assert "going on after step" in again.log_tail(run)
+    finally:
+        if process.is_running():
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["../up", "", "a b", ".hidden", "x" * 61])
+def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    with pytest.raises(UserError, match="the name may hold"):
+        trainings.start(name, ("a.png", style.read_bytes()), content=str(photos))
+    assert not list(tmp_path.iterdir())
+
+
+def fails():
+    from fst.page.words import told
+
+    with told():
+        raise ValueError("secret detail")
+
+
+def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(caplog):
+    from streamlit.testing.v1 import AppTest
+
+    page = AppTest.from_function(fails).run()
+    assert not page.exception
+    assert "went wrong" in page.error[0].value
+    assert "secret" not in page.error[0].value
+    assert "secret detail" in caplog.text
+
+
+# --- In a browser --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(styles, tmp_path_factory):
+    """The address of the page with two tiny styles, and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    environment = {
+        **os.environ,
+        "FST_PAGE_CHECKPOINTS": str(styles),
+        "FST_PAGE_RUNS": str(folder / "runs"),
+    }
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: _listens(port), 60)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _listens(port):
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        options = ["--no-sandbox", "--disable-gpu"]
+        yield started.chromium.launch(executable_path=CHROMIUM, args=options)
+
+
+@pytest.fixture
+def tab(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(server[0])
+    yield page
+    page.close()
+
+
+def give(tab, name, data, mime="image/jpeg"):
+    chooser = tab.locator("input[type=file]").first
+    chooser.wait_for(state="attached")
+    chooser.set_input_files({"name": name, "mimeType": mime, "buffer": data})
+
+
+def shown(tab):
+    """The stylised preview that the slider shows, as its data address."""
+    return tab.frame_locator("iframe").locator("#after").get_attribute("src")
+
+
+def test_a_visitor_stylises_and_downloads(tab):
+    give(tab, "holiday.jpg", jpeg(height=700, width=900))
+    whole = shown(tab)
+    knob = tab.frame_locator("iframe").get_by_role("slider")
+    knob.press("ArrowRight")
+    assert knob.input_value() == "51"
+    tab.get_by_role("slider", name="Strength").press("ArrowLeft")
+    end = time.monotonic() + 60
+    while shown(tab) == whole:
+        assert time.monotonic() < end, "the strength changes nothing"
+        time.sleep(0.2)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.get_by_role("button", name="Make it at full size").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download JPEG").click()
+    assert download.value.suggested_filename == "holiday_sand.jpg"
+    assert images.load_picture(str(download.value.path())).rgb.shape == (700, 900, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"just some text", "is not an image"), (bomb(), "202 million pixels")],
+    ids=["text", "bomb"],
+)
+def test_a_bad_upload_is_answered_in_words(tab, data, words):
+    give(tab, "holiday.jpg", data)
+    alert = tab.get_by_role("alert")
+    alert.wait_for()
+    assert words in alert.inner_text()
+    assert "Traceback" not in tab.content()
+    give(tab, "good.jpg", jpeg())  # and the page goes on working
+    assert shown(tab)
+
+
+def test_ten_visitors_at_once_are_all_answered(browser, server):
+    context = browser.new_context()  # Its pages share what they have loaded, and no session.
+    context.set_default_timeout(60_000)
+    pages = [context.new_page() for _ in range(10)]
+    for page in pages:
+        page.goto(server[0], wait_until="commit")
+    give(pages[0], "warm.jpg", jpeg(50))
+    warm = shown(pages[0])
+    process = psutil.Process(server[1])
+    before = process.memory_info().rss
+    for seed, page in enumerate(pages):
+        give(page, f"photo{seed}.jpg", jpeg(seed, 400, 512))
+    wait_for(lambda: shown(pages[0]) != warm, 60)
+    pictures = {shown(page) for page in pages}
+    grown = process.memory_info().rss - before
+    context.close()
+    assert len(pictures) == 10  # Each visitor sees their own.
+    assert grown < 500e6
