@@ -11,6 +11,7 @@ READY := .venv/.ready
 setup: $(READY)
 
 EXTRAS := engines app notebook dev
+
 $(READY): requirements.txt $(EXTRAS:%=requirements-%.txt)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
