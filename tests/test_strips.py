@@ -76,6 +76,17 @@ def test_no_seam_at_the_strips_borders(network):
     assert abs(excess[borders].mean()) <= abs(excess[others]).max()
 
 
+def test_a_large_photo(network):
+    """2000 x 1500 px: as whole, to 50 dB, and no step at the borders that is not in the whole."""
+    image = draw_photo(6, 1500, 2000)
+    tiled, expected = stylise_in_strips(arranged(network), image, 256), whole(network, image)
+    error = np.square(difference(tiled, expected)).mean()
+    assert 10 * np.log10(255**2 / error) > 50
+    borders = np.arange(255, 1499, 256)
+    found, true = (np.abs(np.diff(one.astype(int), axis=0))[borders] for one in (tiled, expected))
+    assert abs(found.mean() - true.mean()) < 0.05
+
+
 def test_kept_in_files_it_is_the_same(network, monkeypatch):
     image = draw_photo(6, 75, 61)
     in_memory = stylise_in_strips(arranged(network), image, 24)
