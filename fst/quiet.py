@@ -29,7 +29,8 @@ def quiet_tensorflow():
 
             # The look for GPUs has something to say too.
             gpus = tf.config.list_physical_devices("GPU")
-            tf.cast(tf.zeros([1]), tf.float16)  # Some CPUs cannot compute in it: none needs to.
+            if "TF_CONFIG" not in os.environ:  # Workers must meet before anything is computed.
+                tf.cast(tf.zeros([1]), tf.float16)  # Some CPUs cannot compute in it: none needs to.
             wanted = not gpus and os.path.exists(NVIDIA_DRIVER)
         finally:
             os.dup2(terminal, 2)

@@ -23,6 +23,9 @@ STEPS = 8
 # Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
 SCRIPT = """
 import json, os, signal, sys
+from fst.quiet import quiet_tensorflow
+if "TF_CONFIG" in os.environ:
+    quiet_tensorflow()  # As train.py begins.
 import numpy as np
 import tensorflow as tf
 from fst import training
