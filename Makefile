@@ -1,12 +1,14 @@
 # make demo    stylise sample photos in every shipped style, into one picture
 # make test    run the tests
 # make setup   only make .venv, with all that the two need
+# make cloud   make .venv-cloud, for cloud/sagemaker_train.py; `make test` does so too
 # make styles  draw the style pictures of data/styles anew
 
 PYTHON ?= python3
 READY := .venv/.ready
+CLOUD := .venv-cloud/.ready
 
-.PHONY: setup demo test lint styles clean
+.PHONY: setup cloud demo test lint styles clean
 
 setup: $(READY)
 
@@ -17,11 +19,19 @@ $(READY): requirements.txt $(EXTRAS:%=requirements-%.txt)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+cloud: $(CLOUD)
+
+$(CLOUD): requirements-cloud.txt
+	$(PYTHON) -m venv .venv-cloud
+	.venv-cloud/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 demo: $(READY)
 	.venv/bin/python -m fst.contact_sheet demo/contact_sheet.jpg
 
-test: $(READY)
-	.venv/bin/python -m pytest -q -rs
+# Two at once, for most wait for processes that they start; what shares a fixture stays together.
+test: $(READY) $(CLOUD)
+	.venv/bin/python -m pytest -q -rs -n 2 --dist loadscope
 
 lint: $(READY)
 	.venv/bin/ruff check .
@@ -31,4 +41,4 @@ styles: $(READY)
 	.venv/bin/python data/make_styles.py
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-cloud demo build *.egg-info

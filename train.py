@@ -9,9 +9,13 @@ from fst.config import TrainingConfig
 
 
 def main():
+    return run(cli.parse(TrainingConfig, "train.py"))
+
+
+def run(config):
+    """Trains as `config` says, shows how far it is, and returns the exit code."""
     # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config = cli.parse(TrainingConfig, "train.py")
     cli.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train

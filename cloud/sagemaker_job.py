@@ -1,0 +1,148 @@
+"""The part of a SageMaker training job that runs inside it: `python -m cloud.sagemaker_job`.
+
+SageMaker tells a job what it is by variables, and this turns them into a `train.py`:
+
+SM_HPS                   hyperparameters, JSON: options of `train.py` by name, as `batch_size`
+SM_CHANNEL_STYLE         folder that holds the style image (or a hyperparameter `style`, its URL)
+SM_CHANNEL_PHOTOS        folder of photos to train on (or a hyperparameter `content`, tfds:NAME)
+SM_CHANNEL_VGG19         folder that holds VGG19's weights; without it Keras downloads them
+SM_CHANNEL_START_FROM    folder of a trained style, to start from its weights
+SM_CHANNEL_PREVIEWS      folder of the photos to stylise as training goes on
+SM_HOSTS                 names of all instances, JSON: several train together
+SM_CURRENT_HOST          the name of this one; the first in SM_HOSTS writes the style
+SM_MASTER_PORT           port of the first host, 7777; the others take those after it
+SM_MODEL_DIR             where the trained style is put: SageMaker packs and stores what is there
+SM_OUTPUT_DIR            where a failure is told, in its file `failure`
+
+The state to resume from lies in /opt/ml/checkpoints, which SageMaker copies to S3 as it changes and
+brings back to every instance after an interruption (the hyperparameter `output` names another).
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import train
+from fst import cli, errors, files
+from fst.checkpoint import Checkpoint
+from fst.config import TrainingConfig, flag_of
+from fst.errors import UserError
+
+CHECKPOINTS = "/opt/ml/checkpoints"
+
+_PORT = "7777"  # of the first host; only the instances of a job reach each other's ports
+
+# The options that are folders or files, each with its channel.
+CHANNELS = {
+    "style": "style",
+    "content": "photos",
+    "vgg_weights": "vgg19",
+    "start_from": "start_from",
+    "preview": "previews",
+}
+
+
+def main():
+    environment = os.environ
+    try:
+        config = cli.parse(TrainingConfig, "the job", command_line(environment))
+        hosts, index = cluster(environment)
+        if len(hosts) > 1:
+            port = int(environment.get("SM_MASTER_PORT", _PORT))
+            environment["TF_CONFIG"] = tf_config(hosts, index, port)
+        code = train.run(config)
+        if not index:
+            hand_over(Checkpoint(Path(config.output) / config.name), environment["SM_MODEL_DIR"])
+    except Exception as error:
+        _tell_failure(error, environment)
+        raise
+    return code
+
+
+def command_line(environment):
+    """The words of the `train.py` that the job's variables describe.
+
+    Raises:
+        UserError: there is neither a style nor a channel for it, or a channel is not what it should
+            hold.
+    """
+    options = {"output": CHECKPOINTS, **_hyperparameters(environment)}
+    for option, channel in CHANNELS.items():
+        folder = environment.get(f"SM_CHANNEL_{channel.upper()}")
+        if folder:
+            options[option] = _READERS.get(option, Path)(Path(folder))
+    if len(cluster(environment)[0]) > 1:
+        options["distribute"] = "multiworker"
+    style = options.pop("style", None)
+    if not style:
+        raise UserError("the job has no style image: give it the channel 'style'")
+    return [str(style), *(word for option in options.items() for word in _words(*option))]
+
+
+def _hyperparameters(environment):
+    options = json.loads(environment.get("SM_HPS") or "{}")
+    return {name.replace("-", "_"): value for name, value in options.items()}
+
+
+def _words(name, value):
+    if isinstance(value, bool):
+        return [flag_of(name)] if value else []
+    values = value if isinstance(value, list) else [value]
+    return [flag_of(name), *map(str, values)]
+
+
+def _only_file(folder):
+    found = _files(folder)
+    if len(found) != 1:
+        raise UserError(f"{folder}: holds {len(found)} files; the channel must hold exactly one")
+    return found[0]
+
+
+def _files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+_READERS = {"style": _only_file, "vgg_weights": _only_file, "preview": _files}
+
+
+def cluster(environment):
+    """The names of the job's hosts in an order that all of them find, and the index of this one."""
+    hosts = sorted(json.loads(environment.get("SM_HOSTS") or "[]"))
+    return hosts, hosts.index(environment["SM_CURRENT_HOST"]) if hosts else 0
+
+
+def tf_config(hosts, index, port):
+    """TF_CONFIG for one of the hosts: the first listens on `port`, the next on the one after it."""
+    workers = [f"{host}:{port + number}" for number, host in enumerate(hosts)]
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+
+def hand_over(style, model_folder):
+    """Copies a trained style, without the state to resume from, to where SageMaker takes models.
+
+    Args:
+        style: a finished `Checkpoint`.
+        model_folder: where to; the style becomes a folder in it.
+    """
+    target = Path(model_folder) / style.folder.name
+    with files.atomic_path(target) as path:
+        shutil.copytree(style.folder, path, ignore=shutil.ignore_patterns(style.training_path.name))
+    print(f"the style is in {target}, which becomes the job's model.tar.gz", file=sys.stderr)
+
+
+def _tell_failure(error, environment):
+    """Leaves one line where SageMaker looks for the reason that it shows of a failed job."""
+    folder = environment.get("SM_OUTPUT_DIR")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        text = " ".join(str(error).split()) or type(error).__name__
+        with files.atomic_path(Path(folder) / "failure") as path:
+            path.write_text(text[:1024], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    errors.run(main)

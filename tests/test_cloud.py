@@ -1,0 +1,298 @@
+"""Training on SageMaker: what is asked of AWS, and a job that is run for real on two instances.
+
+AWS itself is stood in for, see `sagemaker_stand_in.py`.
+"""
+
+import dataclasses
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from conftest import ROOT, draw_photo, run
+from tiny import command_of, read_losses, tiny_options
+
+import fst
+from cloud import sagemaker_fetch, sagemaker_job, sagemaker_train
+from fst import cli
+from fst.config import TrainingConfig
+from fst.errors import UserError
+
+SDK_PYTHON = ROOT / ".venv-cloud" / "bin" / "python"
+STEPS = 12
+
+
+def stand_in(folder, options, *more, interrupt_after=0):
+    """Runs `sagemaker_train.py` with `options` against the stand-in of AWS."""
+    if not SDK_PYTHON.exists():
+        pytest.skip("there is no .venv-cloud with the SageMaker SDK: run `make cloud`")
+    return subprocess.run(
+        [
+            *(SDK_PYTHON, ROOT / "tests" / "sagemaker_stand_in.py"),
+            *(folder, sys.executable, str(interrupt_after)),
+            *command_of(options)[1:],
+            *more,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def job(photos, style, vgg_file, tmp_path_factory):
+    """A job on two spot instances that were taken away after six steps: its folder, and options."""
+    folder = tmp_path_factory.mktemp("job")
+    options = tiny_options(
+        photos, style, vgg_file, folder / "styles", steps=STEPS, save_every=3, preview=(str(style),)
+    )
+    more = ("--instances", "2", "--spot", "--role", "trainer", "--hours", "2")
+    done = stand_in(folder, options, *more, interrupt_after=6)
+    assert done.returncode == 0, done.stderr + "".join(
+        path.read_text()[-2000:] for path in folder.glob("*.log")
+    )
+    return folder, options
+
+
+@pytest.fixture(scope="module")
+def request_made(job):
+    return json.loads((job[0] / "request.json").read_text())
+
+
+def test_the_request_is_what_the_docs_promise(request_made):
+    assert request_made["ResourceConfig"] == {
+        "InstanceType": "ml.g5.xlarge",
+        "InstanceCount": 2,
+        "VolumeSizeInGB": 50,
+    }
+    assert request_made["EnableManagedSpotTraining"] is True
+    assert request_made["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 7200,
+        "MaxWaitTimeInSeconds": 14400,
+    }
+    assert request_made["RoleArn"].endswith(":role/trainer")
+    image = request_made["AlgorithmSpecification"]["TrainingImage"]
+    assert image.endswith("/tensorflow-training:2.21-gpu-py312")
+    folder = r"s3://sagemaker-eu-central-1-\d+/fst/tiny/"
+    assert re.fullmatch(folder + "checkpoints", request_made["CheckpointConfig"]["S3Uri"])
+    assert request_made["CheckpointConfig"]["LocalPath"] == sagemaker_job.CHECKPOINTS
+    assert re.fullmatch(folder + "output", request_made["OutputDataConfig"]["S3OutputPath"])
+    channels = {channel["ChannelName"]: channel for channel in request_made["InputDataConfig"]}
+    assert set(channels) == {"style", "photos", "vgg19", "previews", "code", "sm_drivers"}
+    for channel in channels.values():
+        assert re.match(folder, channel["DataSource"]["S3DataSource"]["S3Uri"])
+
+
+def test_hyperparameters_are_the_options_and_no_paths(job, request_made):
+    folder, options = job
+    sent = request_made["HyperParameters"]
+    assert sent["steps"] == str(STEPS)
+    assert json.loads(sent["style_layers"]) == list(options["style_layers"])
+    assert not {"style", "content", "output", "vgg_weights", "preview"} & set(sent)
+    assert str(folder.parent) not in json.dumps(sent)
+
+
+def test_the_curves_that_aws_draws_are_in_the_log(job, request_made):
+    folder, _ = job
+    log = (folder / "127.0.0.1.log").read_text()
+    losses = read_losses(folder / "styles" / "tiny")[-1]
+    defined = request_made["AlgorithmSpecification"]["MetricDefinitions"]
+    assert [metric["Name"] for metric in defined] == [
+        f"fst:{name}" for name in ("total", "content", "style", "tv")
+    ]
+    for metric, loss in zip(defined, losses[1:], strict=True):
+        # The log tells a running mean.
+        assert float(re.findall(metric["Regex"], log)[-1]) == pytest.approx(loss, rel=0.1)
+
+
+def test_the_trained_style_comes_back_and_works(job):
+    folder, _ = job
+    style = folder / "styles" / "tiny"
+    picture = fst.load(style)(draw_photo(1))
+    assert picture.shape == draw_photo(1).shape
+    assert np.std(picture) > 1
+    assert not (style / "training").exists()
+    assert [path.name for path in (folder / "styles").iterdir()] == ["tiny"]
+
+
+def test_an_interrupted_job_goes_on_from_s3(job):
+    folder, _ = job
+    assert read_losses(folder / "styles" / "tiny")[:, 0].tolist() == list(range(1, STEPS + 1))
+    for host in ("127.0.0.1", "localhost"):
+        gone_on = re.findall(
+            r"going on after step (\d+) of 12", (folder / f"{host}.log").read_text()
+        )
+        assert len(gone_on) == 1
+        assert 6 <= int(gone_on[0]) < STEPS
+
+
+def test_only_the_first_instance_writes_the_style(job):
+    hosts = job[0] / "hosts"
+    assert [path.name for path in (hosts / "127.0.0.1" / "model").iterdir()] == ["tiny"]
+    assert list((hosts / "localhost" / "model").iterdir()) == []
+
+
+def test_a_job_that_fails_is_told_in_one_line(photos, style, vgg_file, tmp_path):
+    """What the job alone can find out: here that there are no photos behind the address."""
+    options = tiny_options("s3://sagemaker-eu-central-1-123456789012/no", style, vgg_file, tmp_path)
+    done = stand_in(tmp_path, options, "--role", "trainer")
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]
+    assert re.match(r"error: fst-tiny-\d+ failed: AlgorithmError: --content: .*no photos", line)
+    assert "Traceback" not in done.stderr
+
+
+def job_config(style, **options):
+    return sagemaker_train.JobConfig(str(style), content="tfds:coco/2017:train", **options)
+
+
+def in_the_job(config, folder, **variables):
+    """The configuration that a job reads from the hyperparameters which the launcher sends."""
+    (folder / "style").mkdir(exist_ok=True)
+    (folder / "style" / "picture.png").touch()
+    hyperparameters = json.dumps(sagemaker_train.hyperparameters(config))
+    environment = {"SM_HPS": hyperparameters, "SM_CHANNEL_STYLE": str(folder / "style")}
+    words = sagemaker_job.command_line({**environment, **variables})
+    return cli.parse(TrainingConfig, "the job", words)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"preset": "fine", "steps": 40_000, "batch_size": 4, "crop_size": 256},
+        {"precision": "mixed_float16", "distribute": "mirrored", "batch_size": 8},
+        {"content_layers": ("relu3_2", "relu4_2"), "tensorboard": True, "name": "a-b.c"},
+    ],
+)
+def test_the_job_trains_with_the_options_that_were_given(style, tmp_path, options):
+    config = job_config(style, **options)
+    found = in_the_job(config, tmp_path)
+    assert found.output == sagemaker_job.CHECKPOINTS
+    assert found.style == str(tmp_path / "style" / "picture.png")
+    places = ("style", "output")
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name not in places:
+            assert getattr(found, field.name) == getattr(config, field.name), field.name
+
+
+def test_several_hosts_become_tf_config(style, tmp_path):
+    hosts = {"SM_HOSTS": '["algo-2", "algo-1"]', "SM_CURRENT_HOST": "algo-2"}
+    assert in_the_job(job_config(style), tmp_path, **hosts).distribute == "multiworker"
+    names, index = sagemaker_job.cluster(hosts)
+    assert json.loads(sagemaker_job.tf_config(names, index, 7777)) == {
+        "cluster": {"worker": ["algo-1:7777", "algo-2:7778"]},
+        "task": {"type": "worker", "index": 1},
+    }
+
+
+def test_a_job_without_a_style_says_so():
+    with pytest.raises(UserError, match="no style image: give it the channel 'style'"):
+        sagemaker_job.command_line({"SM_HPS": "{}"})
+
+
+def test_two_pictures_in_the_style_channel_are_refused(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="holds 2 files"):
+        sagemaker_job.command_line({"SM_CHANNEL_STYLE": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--instances", "3", "--batch-size", "4"], "--batch-size 4 cannot be shared out among 3"),
+        (["--instance-type", "gpu"], "--instance-type gpu: is no SageMaker kind"),
+        (["--content", "nowhere"], "--content nowhere: there is no such folder of photos"),
+        (["--vgg-weights", "nowhere.h5"], "--vgg-weights nowhere.h5: there is no such file"),
+        (["--preview", "nowhere.jpg"], "--preview nowhere.jpg: there is no such photo"),
+        (["--start-from", "nowhere"], "nowhere: there is no such trained style"),
+        (["--hours", "0"], "--hours must be from 0.1 to 672"),
+        ([], "the SageMaker SDK is not installed"),
+    ],
+)
+def test_wrong_use_is_one_line(style, photos, tmp_path, more, words):
+    command = ["cloud/sagemaker_train.py", style, "--content", photos, "--output", tmp_path, *more]
+    done = run(*command)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_style_that_is_there_is_not_replaced_unasked(style, photos, tmp_path):
+    (tmp_path / "mine").mkdir()
+    config = sagemaker_train.JobConfig(
+        str(style), content=str(photos), name="mine", output=str(tmp_path)
+    )
+    with pytest.raises(UserError, match="is there already"):
+        sagemaker_train.local_channels(config)
+    sagemaker_train.local_channels(dataclasses.replace(config, overwrite=True))
+
+
+def test_an_apostrophe_is_refused(style):
+    config = dataclasses.replace(job_config(style), content="tfds:o'neill")
+    with pytest.raises(UserError, match="cannot take an apostrophe"):
+        sagemaker_train.hyperparameters(config)
+
+
+def archive_of(folder, *members):
+    """An archive with `members`: names, each with its bytes or the target of a link."""
+    path = folder / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+CARD = ("mine/style.json", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([CARD, ("../evil", b"x")], "cannot be unpacked"),
+        ([CARD, ("mine/link", "/etc/passwd")], "cannot be unpacked"),
+        ([("else/readme", b"x")], "holds 0 trained styles"),
+        ([CARD, ("two/style.json", b"{}")], "holds 2 trained styles"),
+    ],
+)
+def test_archives_that_are_no_style_leave_nothing(tmp_path, members, words):
+    output = tmp_path / "styles"
+    output.mkdir()
+    archive = archive_of(tmp_path, *members)
+    with pytest.raises(UserError, match=words):
+        sagemaker_fetch.unpack(archive, output, False, "s3://bucket/model.tar.gz")
+    assert list(output.iterdir()) == []
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_damaged_archive_leaves_nothing(tmp_path):
+    whole = archive_of(tmp_path, CARD, ("mine/weights", bytes(range(256)) * 99))
+    whole.write_bytes(whole.read_bytes()[:-40])
+    output = tmp_path / "styles"
+    output.mkdir()
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        sagemaker_fetch.unpack(whole, output, False, "model.tar.gz")
+    assert list(output.iterdir()) == []
+
+
+def test_an_archive_replaces_a_style_only_when_asked(tmp_path):
+    output = tmp_path / "styles"
+    (output / "mine").mkdir(parents=True)
+    (output / "mine" / "old").touch()
+    archive = archive_of(tmp_path, CARD)
+    with pytest.raises(UserError, match="is there already"):
+        sagemaker_fetch.unpack(archive, output, False, "model.tar.gz")
+    assert sagemaker_fetch.unpack(archive, output, True, "model.tar.gz") == output / "mine"
+    assert [path.name for path in (output / "mine").iterdir()] == ["style.json"]
