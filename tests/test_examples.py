@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo
+from conftest import ROOT, draw_photo, run
 from PIL import Image
 
 import fst
@@ -138,6 +138,22 @@ def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_ex
     code, _, errors = run_example(example, style / kind, tmp_path, tmp_path / "out")
     assert (code, len(errors)) == (2, 1)
     assert "holds no photos" in errors[0]
+
+
+def test_ray_stylises_a_tree_of_photos_and_goes_on(style, folder, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[data]==2.60.*'")
+    photos, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(folder, photos / "sub")
+    command = ("examples/ray_folder.py", style / "saved_model", photos, output, "--cpus", 1)
+    first = run(*command, timeout=120)
+    assert first.returncode == 1, first.stderr
+    assert first.stdout.strip() == "1 failed, 6 stylised"
+    assert "broken.jpg: failed: cannot identify" in first.stderr
+    check_folder(style, folder, output / "sub", suffixed=True)
+    (output / "sub" / "d.png.jpg").unlink()
+    second = run(*command, timeout=120)
+    assert second.stdout.strip() == "1 failed, 1 stylised, 5 there already"
+    assert len([path for path in output.rglob("*") if path.is_file()]) == 6
 
 
 def test_keras_layer(style, tmp_path, run_example):
