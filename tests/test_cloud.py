@@ -10,9 +10,11 @@ import re
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT, draw_photo, run
 from tiny import command_of, read_losses, tiny_options
 
@@ -238,6 +240,53 @@ def test_an_apostrophe_is_refused(style):
     config = dataclasses.replace(job_config(style), content="tfds:o'neill")
     with pytest.raises(UserError, match="cannot take an apostrophe"):
         sagemaker_train.hyperparameters(config)
+
+
+@pytest.fixture
+def manifest():
+    """The objects of `kubernetes.yaml`, by kind."""
+    found = yaml.safe_load_all((ROOT / "cloud" / "kubernetes.yaml").read_text())
+    return {each["kind"]: each for each in found}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_kubernetes_starts_train_py_on_every_worker(manifest, tmp_path, index):
+    """The pod's own command, with a stand-in of the container's `fst` that tells what it got."""
+    job, service = manifest["Job"]["spec"], manifest["Service"]
+    (container,) = job["template"]["spec"]["containers"]
+    (tmp_path / "fst").write_text('#!/bin/sh\necho "$TF_CONFIG"\necho "$@"\n')
+    (tmp_path / "fst").chmod(0o755)
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    done = subprocess.run(
+        container["command"],
+        env={
+            **environment,
+            "PATH": f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin",
+            "JOB_COMPLETION_INDEX": str(index),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tf_config, words = done.stdout.splitlines()
+    domain, port = service["metadata"]["name"], service["spec"]["ports"][0]["port"]
+    name, count = manifest["Job"]["metadata"]["name"], job["completions"]
+    assert count == job["parallelism"] == int(environment["WORKERS"])
+    assert json.loads(tf_config) == {
+        "cluster": {
+            "worker": [
+                f"{manifest['Job']['metadata']['name']}-{n}.{domain}:{port}" for n in range(count)
+            ]
+        },
+        "task": {"type": "worker", "index": index},
+    }
+    command, *options = words.split()
+    config = cli.parse(TrainingConfig, command, options)
+    assert config.distribute == "multiworker"
+    assert config.batch_size % count == 0
+    mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+    for place in (config.style, config.content, config.output):
+        assert any(place.startswith(f"{path}/") for path in mounted)
 
 
 def archive_of(folder, *members):
