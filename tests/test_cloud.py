@@ -273,11 +273,7 @@ def test_kubernetes_starts_train_py_on_every_worker(manifest, tmp_path, index):
     name, count = manifest["Job"]["metadata"]["name"], job["completions"]
     assert count == job["parallelism"] == int(environment["WORKERS"])
     assert json.loads(tf_config) == {
-        "cluster": {
-            "worker": [
-                f"{manifest['Job']['metadata']['name']}-{n}.{domain}:{port}" for n in range(count)
-            ]
-        },
+        "cluster": {"worker": [f"{name}-{number}.{domain}:{port}" for number in range(count)]},
         "task": {"type": "worker", "index": index},
     }
     command, *options = words.split()
