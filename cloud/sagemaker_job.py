@@ -6,7 +6,7 @@ SM_HPS                   hyperparameters, JSON: options of `train.py` by name, a
 SM_CHANNEL_STYLE         folder that holds the style image (or a hyperparameter `style`, its URL)
 SM_CHANNEL_PHOTOS        folder of photos to train on (or a hyperparameter `content`, tfds:NAME)
 SM_CHANNEL_VGG19         folder that holds VGG19's weights; without it Keras downloads them
-SM_CHANNEL_START_FROM    folder of a trained style, to start from its weights
+SM_CHANNEL_START_FROM    folder that holds a trained style, to start from its weights
 SM_CHANNEL_PREVIEWS      folder of the photos to stylise as training goes on
 SM_HOSTS                 names of all instances, JSON: several train together
 SM_CURRENT_HOST          the name of this one; the first in SM_HOSTS writes the style
@@ -106,7 +106,17 @@ def _files(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-_READERS = {"style": _only_file, "vgg_weights": _only_file, "preview": _files}
+def _style_in(folder):
+    """The one trained style in a folder, under its own name, or the folder if it is one itself."""
+    return next((card.parent for card in sorted(folder.glob("*/style.json"))), folder)
+
+
+_READERS = {
+    "style": _only_file,
+    "vgg_weights": _only_file,
+    "start_from": _style_in,
+    "preview": _files,
+}
 
 
 def cluster(environment):

@@ -276,7 +276,9 @@ def _gather(source, folder):
     if isinstance(source, str) and Path(source).is_dir():
         # Without what is there to resume from: a style to start from is its card and its weights.
         if (Path(source) / "style.json").exists():
-            return str(shutil.copytree(source, folder, ignore=shutil.ignore_patterns("training")))
+            inside = folder / Path(source).resolve().name  # The card of the new style tells it.
+            shutil.copytree(source, inside, ignore=shutil.ignore_patterns("training"))
+            return str(folder)
         return source
     if isinstance(source, str):
         return source
