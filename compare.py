@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from fst import cli, errors
+from fst import cli, errors, quiet
 from fst.compare import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
 from fst.files import ImageError
@@ -15,7 +15,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(CompareConfig, "compare.py")
     photos = list_photos(config.photos)
-    cli.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from fst.compare_report import write_report
     from fst.report import StepReporter
 

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 
-from fst import cli, engines, errors, inference, plan
+from fst import cli, engines, errors, inference, plan, quiet
 from fst.config import InferenceConfig
 from fst.progress import Progress
 
@@ -29,8 +29,8 @@ def show(config, jobs):
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
     if engines.choose(config.engine, config.precision) == "tensorflow":
-        cli.quiet_tensorflow()
-    cli.quiet_pillow()
+        quiet.quiet_tensorflow()
+    quiet.quiet_pillow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for job in jobs:

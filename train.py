@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from fst import cli, errors
+from fst import cli, errors, quiet
 from fst.config import TrainingConfig
 
 
@@ -16,7 +16,7 @@ def run(config):
     """Trains as `config` says, shows how far it is, and returns the exit code."""
     # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cli.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train
 

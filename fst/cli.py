@@ -7,8 +7,6 @@ import io
 import sys
 
 from fst.errors import UserError
-from fst.quiet import quiet_pillow as quiet_pillow
-from fst.quiet import quiet_tensorflow as quiet_tensorflow
 
 
 def parse(config_class, program, args=None):

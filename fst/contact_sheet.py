@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fst import checkpoint, cli, engines, errors, images, stylizer
+from fst import checkpoint, cli, engines, errors, images, quiet, stylizer
 from fst.errors import UserError
 from fst.grid import draw_grid
 
@@ -100,7 +100,7 @@ def main():
         photos = list(sample_photos(config.size).values())
     engine = engines.choose()
     if engine == "tensorflow":
-        cli.quiet_tensorflow()
+        quiet.quiet_tensorflow()
     styles = {name: stylizer.load(name, config.checkpoints, engine) for name in names}
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles)
     images.save_picture(config.output, sheet)

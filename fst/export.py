@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fst import checkpoint, cli, errors, files
+from fst import checkpoint, cli, errors, files, quiet
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -150,7 +150,7 @@ def _check_package(package, flag):
 
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
-    cli.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")
 
 

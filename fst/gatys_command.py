@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fst import cli, files, images
+from fst import cli, files, images, quiet
 from fst.errors import UserError
 from fst.gatys_config import GatysConfig
 from fst.sweep import parse_sweep, run_sweep
@@ -24,7 +24,7 @@ def main():
     check(config)
     content = images.load_rgb(config.content)
     styles = [images.load_rgb(style) for style in config.style]
-    cli.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     if config.sweep:
         return run_sweep(config, content, styles)
     return _optimize(config, content, styles)

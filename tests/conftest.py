@@ -27,6 +27,19 @@ def draw_photo(seed, height=80, width=96):
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
+def random_network(width, seed):
+    """A network in which every weight is random, so that none can get lost or left out unseen."""
+    import keras
+
+    from fst.network import build_network
+
+    keras.utils.set_random_seed(seed)
+    random = np.random.default_rng(seed)
+    network = build_network(width)
+    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    return network
+
+
 def weights_of(network):
     """A network's weights as `Checkpoint.read_weights` gives those of a file."""
     return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run, weights_of
+from conftest import ROOT, draw_photo, random_network, run, weights_of
 
 import fst
 from fst.checkpoint import Checkpoint
@@ -62,16 +62,7 @@ def serve(saved_model, folder, arrays):
 
 @pytest.fixture(scope="module")
 def network():
-    """A network of width 8; every weight is random, so that none can get lost unseen."""
-    import keras
-
-    from fst.network import build_network
-
-    keras.utils.set_random_seed(7)
-    random = np.random.default_rng(7)
-    network = build_network(8)
-    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
-    return network
+    return random_network(8, seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_photo, weights_of
+from conftest import draw_photo, random_network, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,19 +13,13 @@ from fst.architecture import shapes
 from fst.checkpoint import Checkpoint
 from fst.errors import UserError
 from fst.forward import arrange, stored
-from fst.network import build_network
 
 ENGINES = ("tensorflow", "openvino", "onnxruntime")
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A network of width 4 in which every weight is random: none can be left out unseen."""
-    keras.utils.set_random_seed(5)
-    random = np.random.default_rng(5)
-    network = build_network(4)
-    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
-    return network
+    return random_network(4, seed=5)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ import pytest
 from conftest import ROOT, draw_photo, run
 from PIL import Image
 
-from fst import cli, errors, gatys_command, gatys_config, images, perceptual
+from fst import cli, errors, gatys_command, gatys_config, images, perceptual, quiet
 from fst.config import flag_of
 from fst.errors import UserError
 from fst.gatys import optimize
@@ -533,7 +533,7 @@ def wrong(pictures, tmp_path, monkeypatch, capfd):
     def too_early():
         raise AssertionError("TensorFlow is loaded before the command is checked")
 
-    monkeypatch.setattr(cli, "quiet_tensorflow", too_early)
+    monkeypatch.setattr(quiet, "quiet_tensorflow", too_early)
     (pictures / "text.png").write_text("no picture")
     whole = (pictures / "style.png").read_bytes()
     (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
