@@ -7,6 +7,7 @@ TensorFlow nor Keras is loaded for them.
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -100,6 +101,9 @@ def _tensorflow(arranged):
 
 
 def _openvino(model, precision):
+    # OpenVINO tells Google Analytics of its import and keeps a visitor's number in the home folder,
+    # unless this package of its is missing. Nobody was asked.
+    sys.modules.setdefault("openvino_telemetry", None)
     import openvino
 
     core = openvino.Core()

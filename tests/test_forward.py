@@ -1,5 +1,8 @@
 """The forward pass as it is arranged for speed is the network's own."""
 
+import os
+
+import conftest
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 from conftest import draw_photo, random_network, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fst import engines, forward_tensorflow
 from fst.architecture import shapes
@@ -126,6 +130,18 @@ def test_a_missing_package_is_named(machine):
         engines.choose("onnxruntime")
     with pytest.raises(UserError, match="--engine openvino needs openvino and onnx"):
         engines.choose("auto", "bfloat16")
+
+
+def test_openvino_reports_to_nobody(tmp_path):
+    """Its own telemetry would leave a folder in the home folder, and here find no network."""
+    Image.fromarray(draw_photo(1)).save(tmp_path / "photo.png")
+    command = ("infer.py", "udnie", tmp_path / "photo.png", "-o", tmp_path / "out.png")
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home)}
+    done = conftest.run(*command, "--engine", "openvino", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(home.glob("intel*"))
 
 
 def test_bfloat16_is_openvinos(machine):
