@@ -189,19 +189,25 @@ def start(config, channels, folder):
         The SDK's `TrainingJob`.
     """
     from sagemaker.core.helper.session_helper import Session
-    from sagemaker.core.training.configs import (
-        CheckpointConfig,
-        Compute,
-        InputData,
-        OutputDataConfig,
-        SourceCode,
-        StoppingCondition,
-    )
-    from sagemaker.train import ModelTrainer
+    from sagemaker.core.training.configs import InputData
 
     session = Session(default_bucket=config.bucket or None)
+    trainer = _trainer(config, session, _gather_code(folder / "code"))
+    data = [
+        InputData(channel_name=name, data_source=_gather(source, folder / name))
+        for name, source in channels.items()
+    ]
     if config.overwrite:
         _forget(session, config)
+    trainer.train(input_data_config=data, wait=False)
+    return trainer._latest_training_job
+
+
+def _trainer(config, session, code):
+    """The SDK's `ModelTrainer` of a `JobConfig`; `code` is the folder that the job gets."""
+    from sagemaker.core.training import configs
+    from sagemaker.train import ModelTrainer
+
     seconds = round(config.hours * 3600)
     trainer = ModelTrainer(
         sagemaker_session=session,
@@ -209,32 +215,37 @@ def start(config, channels, folder):
         base_job_name="fst-" + re.sub(r"[^a-zA-Z0-9]+", "-", config.name).strip("-"),
         input_s3_key_prefix=f"{config.prefix}/{config.name}",
         training_image=config.image or _image(session, config),
-        source_code=SourceCode(
-            source_dir=str(_gather_code(folder / "code")),
+        source_code=configs.SourceCode(
+            source_dir=str(code),
             requirements="requirements.txt",
             # In place of the shell, or SageMaker's SIGTERM before an interruption would end there.
             command="exec python3 -m cloud.sagemaker_job",
         ),
         hyperparameters=hyperparameters(config),
-        compute=Compute(
+        compute=configs.Compute(
             instance_type=config.instance_type,
             instance_count=config.instances,
             volume_size_in_gb=config.volume_gb,
             enable_managed_spot_training=config.spot,
         ),
-        stopping_condition=StoppingCondition(
+        stopping_condition=configs.StoppingCondition(
             max_runtime_in_seconds=seconds,
             max_wait_time_in_seconds=2 * seconds if config.spot else None,
         ),
-        checkpoint_config=CheckpointConfig(s3_uri=config.address(session, "checkpoints")),
-        output_data_config=OutputDataConfig(s3_output_path=config.address(session, "output")),
+        checkpoint_config=configs.CheckpointConfig(s3_uri=config.address(session, "checkpoints")),
+        output_data_config=configs.OutputDataConfig(
+            s3_output_path=config.address(session, "output")
+        ),
     )
-    data = [
-        InputData(channel_name=name, data_source=_gather(source, folder / name))
-        for name, source in channels.items()
-    ]
-    trainer.with_metric_definitions(_metrics()).train(input_data_config=data, wait=False)
-    return trainer._latest_training_job
+    # Which numbers of the log SageMaker draws as curves.
+    return trainer.with_metric_definitions(
+        [
+            configs.MetricDefinition(
+                name=f"fst:{name}", regex=rf"step \d+/\d+ .*\b{name} ([0-9.e+-]+)"
+            )
+            for name in ("total", "content", "style", "tv")
+        ]
+    )
 
 
 def _image(session, config):
@@ -247,16 +258,6 @@ def _image(session, config):
         image_scope="training",
         instance_type=config.instance_type,
     )
-
-
-def _metrics():
-    """Which numbers of the log SageMaker draws as curves."""
-    from sagemaker.core.training.configs import MetricDefinition
-
-    return [
-        MetricDefinition(name=f"fst:{name}", regex=rf"step \d+/\d+ .*\b{name} ([0-9.e+-]+)")
-        for name in ("total", "content", "style", "tv")
-    ]
 
 
 def _gather_code(folder):
