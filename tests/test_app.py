@@ -136,9 +136,9 @@ def test_ten_at_once_are_all_answered_one_network_call_at_a_time(page_styles, mo
 
 def test_transparency_is_kept_in_a_png_and_white_in_a_jpeg():
     rgb, alpha = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
-    png = Image.open(io.BytesIO(uploads.encode(rgb, "PNG", alpha=alpha)))
+    png = Image.open(io.BytesIO(images.encode(rgb, "PNG", alpha)))
     assert png.mode == "RGBA"
-    white = Image.open(io.BytesIO(uploads.encode(rgb, "JPEG", alpha=alpha)))
+    white = Image.open(io.BytesIO(images.encode(rgb, "JPEG", alpha)))
     assert np.asarray(white).min() > 250
 
 

@@ -5,7 +5,7 @@ from string import Template
 
 import streamlit as st
 
-from fst.page import uploads
+from fst import images
 
 _PAGE = Template("""<!doctype html><style>
 html, body { margin: 0; overflow: hidden; font: 14px sans-serif }
@@ -51,4 +51,4 @@ def show(before, after):
 
 
 def _inline(rgb):
-    return "data:image/jpeg;base64," + base64.b64encode(uploads.encode(rgb, "JPEG")).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(images.encode(rgb, "JPEG")).decode()

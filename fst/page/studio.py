@@ -85,7 +85,7 @@ def full_size(upload, name, wanted, kind):
         picture = images.load_picture(upload.name, upload.data)
         photo = images.over_white(picture.rgb, picture.alpha)
         result = dress(photo, stylise(name, photo, wanted.scale), wanted)
-        return uploads.encode(result, kind, picture.exif, picture.alpha)
+        return images.encode(result, kind, picture.alpha, exif=picture.exif)
 
 
 def _file(name):
