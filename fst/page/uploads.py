@@ -11,7 +11,7 @@ from fst import files, images
 MAX_PIXELS = 50_000_000
 """The largest picture that is taken."""
 
-PREVIEW = 512
+PREVIEW = 704
 """Long side of the preview, px."""
 
 
