@@ -241,6 +241,8 @@ def _decoding(name, data):
         page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
         wanted = "the picture's own address" if page else "a JPEG, PNG, WebP, BMP, TIFF or GIF"
         what = "a web page and not" if page else "not"
+        if data[4:8] == b"ftyp":  # Phones name such files .jpg too.
+            wanted = "a JPEG instead of HEIC or AVIF"
         raise ImageError(f"{name}: is {what} an image that can be read; give {wanted}") from None
     except Image.DecompressionBombError:
         raise _too_many_pixels(name) from None

@@ -61,11 +61,12 @@ def page_styles(styles, monkeypatch):
     [
         (b"just some text", "not an image"),
         (SVG, "not an image"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a JPEG instead of HEIC"),
         (b"", "is empty"),
         (bomb(), "202 million pixels"),
         (jpeg()[:-900], "damaged"),
     ],
-    ids=["text", "svg", "empty", "bomb", "cut off"],
+    ids=["text", "svg", "heic", "empty", "bomb", "cut off"],
 )
 def test_bad_uploads_are_refused_in_words(data, words):
     before = psutil.Process().memory_info().rss

@@ -48,7 +48,7 @@ def _photo():
         "From", ["Upload", "Camera"], default="Upload", label_visibility="collapsed"
     )
     if source == "Camera":
-        file = st.camera_input("Take a photo", label_visibility="collapsed")
+        file = st.camera_input("Take a photo", label_visibility="collapsed", resolution="1080p")
     else:
         kinds = sorted(suffix[1:] for suffix in images.EXTENSIONS)
         file = st.file_uploader("Your photo", type=kinds, label_visibility="collapsed")

@@ -146,8 +146,8 @@ def _tell(trainings, run, running, done, pages):
             st.session_state.style = run.name
             st.switch_page(pages["stylise"])
     else:
-        last = lines[-1] or "stopped"
-        st.warning(f"Stopped at step {done} of {run.steps}: {plain(last[:300])}")
+        why = "" if lines[-1] in ("", "stopped") else f": {plain(lines[-1][:300])}"
+        st.warning(f"Stopped at step {done} of {run.steps}{why}")
         if st.button("Go on", type="primary"):
             trainings.resume()
             st.rerun()
