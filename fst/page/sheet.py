@@ -8,6 +8,7 @@ _SHEET = """<style>
 /* Why a file was refused: Streamlit shows it under a pointer only, which a phone has not. */
 .stFileChip [role=alert] {{ position: static; width: auto; height: auto; clip: auto; margin: 0;
   clip-path: none; white-space: normal; font-size: 0.875rem }}
+.stFileChip [role=alert]::after {{ content: " Give a JPEG or PNG, {limit} MB at most." }}
 .st-key-styles {{ display: grid; gap: 0.75rem;
   grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)) }}
 .st-key-styles > div {{ min-width: 0; width: 100% }}
@@ -20,4 +21,4 @@ _SHEET = """<style>
 
 def lay(width):
     """Applies the sheet; `width` is that of what the page holds, in px, on a large screen."""
-    st.html(_SHEET.format(width=width))
+    st.html(_SHEET.format(width=width, limit=st.get_option("server.maxUploadSize")))
