@@ -114,7 +114,10 @@ def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(page_styles, 
     _, whole = studio.full_size(upload, "sand", studio.Look(), "PNG")
     monkeypatch.setattr(studio, "_WHOLE_BYTES", 0)
     shares = []
-    tell = lambda words, share=0.0: shares.append(share)  # noqa: E731
+
+    def tell(words, share=0.0):
+        shares.append(share)
+
     _, in_strips = studio.full_size(upload, "sand", studio.Look(), "PNG", tell=tell)
     assert len(set(shares)) > 10
     assert shares == sorted(shares)
@@ -332,8 +335,11 @@ def shown(tab):
 
 
 def test_a_visitor_stylises_and_downloads(tab):
+    tab.get_by_text("a sample photo to try").wait_for()
+    sample = shown(tab)
     give(tab, "holiday.jpg", jpeg(height=700, width=900))
     whole = shown(tab)
+    assert whole != sample
     knob = tab.get_by_role("slider", name="share of the photo")
     knob.press("ArrowRight")
     assert knob.input_value() == "51"
@@ -364,6 +370,23 @@ def test_a_bad_upload_is_answered_in_words(tab, data, words):
     assert "Traceback" not in tab.content()
     give(tab, "good.jpg", jpeg())  # and the page goes on working
     assert shown(tab)
+
+
+def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
+    chooser = tab.locator("input[type=file]").first
+    chooser.wait_for(state="attached")
+    chooser.set_input_files({"name": "a.heic", "mimeType": "image/heic", "buffer": b"x"})
+    alert = tab.get_by_role("alert")
+    alert.wait_for()
+    assert alert.bounding_box()["width"] > 100  # Streamlit's own is a pixel wide.
+
+
+def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
+    tab.get_by_role("link", name="Train a style of your own").click()
+    tab.get_by_role("button", name="Train", exact=True).click()
+    alert = tab.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "Give a style picture first."
 
 
 def test_ten_visitors_at_once_are_all_answered(browser, server):

@@ -141,10 +141,10 @@ def _paint(name, photo, scale, tell):
 
     def paint(image):
         height, width, _ = image.shape
-        tell(f"painting {width} × {height} px …")
+        words = f"painting {width} × {height} px …"
+        tell(words)
         tile = usual_rows(width) if height * width * per_pixel > _WHOLE_BYTES else "auto"
-        progress = lambda share: tell(f"painting {width} × {height} px …", share)  # noqa: E731
-        return model(image, tile=tile, progress=progress)
+        return model(image, tile=tile, progress=lambda share: tell(words, share))
 
     return look.at_scale(paint, photo, scale)
 
@@ -154,7 +154,7 @@ def _check_size(rgb, scale):
     if height * width * scale**2 > uploads.MAX_PIXELS:
         raise UserError(
             f"{width} x {height} px at stroke size {scale:g} is too large for this page; choose "
-            "coarser strokes"
+            "coarser strokes or a smaller size"
         )
 
 
