@@ -1,11 +1,18 @@
 """The web page: streamlit run app.py."""
 
+import functools
+
 import streamlit as st
 
 from fst.page import settings, stylise_view, train_view
 
 st.set_page_config(page_title="Fast style transfer", page_icon="🖌️", layout="centered")
-pages = [st.Page(stylise_view.show, title="Stylise", url_path="stylise", default=True)]
+views = {"stylise": stylise_view.show}
 if settings.training_offered():
-    pages.append(st.Page(train_view.show, title="Train", url_path="train"))
-st.navigation(pages, position="top").run()
+    views["train"] = train_view.show
+pages = {}  # Each page is told of all, since they lead to one another.
+for name, show in views.items():
+    draw = functools.partial(show, pages)
+    first = name == "stylise"
+    pages[name] = st.Page(draw, title=name.capitalize(), url_path=name, default=first)
+st.navigation(list(pages.values()), position="top").run()

@@ -241,6 +241,8 @@ def _decoding(name, data):
         page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
         wanted = "the picture's own address" if page else "a JPEG, PNG, WebP, BMP, TIFF or GIF"
         what = "a web page and not" if page else "not"
+        if data[4:8] == b"ftyp":  # Phones name such files .jpg too.
+            wanted = "a JPEG instead of HEIC or AVIF"
         raise ImageError(f"{name}: is {what} an image that can be read; give {wanted}") from None
     except Image.DecompressionBombError:
         raise _too_many_pixels(name) from None
@@ -431,6 +433,20 @@ def resize(rgb, height, width):
     return clipped.reshape(height, width, *rgb.shape[2:]).astype(rgb.dtype)
 
 
+def at_most(picture, max_side):
+    """A picture scaled down so that its long side has `max_side` px; a smaller one as it is.
+
+    Args:
+        picture: as for `resize`.
+        max_side: px; 0 for any.
+    """
+    height, width = picture.shape[:2]
+    scale = max_side / max(height, width)
+    if not 0 < scale < 1:
+        return picture
+    return resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
 # --- Writing -------------------------------------------------------------------------------------
 
 
@@ -460,7 +476,8 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
         raise ImageError(f"{path}: is a folder; give a file name")
     try:
         # Encoded in memory, since Pillow's encoders report a full disk as "encoder error -2".
-        data = _encode(_FORMAT_OF[path.suffix.lower()], rgb, alpha, quality, exif)
+        kind = _FORMAT_OF[path.suffix.lower()]
+        data = encode(rgb, kind, alpha, quality=quality, exif=exif)
         with files.atomic_path(path) as temporary:
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:
@@ -484,7 +501,17 @@ def save_or_rescue(path, picture):
         raise ImageError(f"{error}; the picture is in {rescue}") from error
 
 
-def _encode(file_format, rgb, alpha, quality, exif):
+def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
+    """The bytes of a picture file.
+
+    Args:
+        rgb: uint8 `[H, W, 3]`.
+        file_format: Pillow's name, such as `"JPEG"` or `"PNG"`.
+        alpha, quality, exif: as for `save_picture`.
+
+    Raises:
+        OSError, ValueError: the format cannot hold the picture's size.
+    """
     if file_format in ("JPEG", "BMP"):
         rgb, alpha = over_white(rgb, alpha), None
     image = Image.fromarray(rgb)

@@ -233,7 +233,7 @@ def stylise_clip(styles, job, config, progress=None):
     paint_next = steady.Steady(paint) if config.steady else paint
 
     def stylise_frame(rgb):
-        rgb = _at_most(rgb, config.max_size)
+        rgb = images.at_most(rgb, config.max_size)
         with _fitting_in_memory(job, *rgb.shape[:2], config):
             return paint_next(rgb)
 
@@ -262,15 +262,7 @@ def _scaled(picture, max_size):
     if alpha is not None:
         # Nobody has seen those colours, and the network would spread them over the whole picture.
         rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
-    return _at_most(rgb, max_size), None if alpha is None else _at_most(alpha, max_size)
-
-
-def _at_most(picture, max_size):
-    height, width = picture.shape[:2]
-    scale = max_size / max(height, width)
-    if not 0 < scale < 1:
-        return picture
-    return images.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+    return images.at_most(rgb, max_size), None if alpha is None else images.at_most(alpha, max_size)
 
 
 def _smaller(side):

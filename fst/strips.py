@@ -19,16 +19,17 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from fst.architecture import EPSILON, MIN_SIZE, STRIDE
+from fst.architecture import EPSILON, MIN_SIZE, RESIDUAL_BLOCKS, STRIDE
 from fst.errors import UserError
 from fst.forward import BLOCK, CENTRE, forward
 from fst.forward_tensorflow import as_pixels, batch_norm, bordered, enlarged, mirrored
 
 _IN_MEMORY = 256 * 2**20  # bytes: larger planes go to a file
 _HALF_MAX = 65504.0
+_PASSES = 3 + 3 * RESIDUAL_BLOCKS + 3  # over the whole picture: one for each step of `forward`
 
 
-def stylise_in_strips(arranged, image, rows):
+def stylise_in_strips(arranged, image, rows, progress=None):
     """Stylises a picture with little more memory than the picture itself takes.
 
     Args:
@@ -36,6 +37,8 @@ def stylise_in_strips(arranged, image, rows):
         image: uint8 `[H, W, 3]` RGB, both sides at least 16 px.
         rows: how many rows of the picture are worked on at a time; more are faster, and take more
             memory, about 1 kB for each of their pixels.
+        progress: a function that is told before each strip of each layer how much is done, 0-1; if
+            it raises, the work ends there.
 
     Returns:
         uint8 `[H, W, 3]`.
@@ -48,7 +51,7 @@ def stylise_in_strips(arranged, image, rows):
         raise ValueError(f"a side needs {MIN_SIZE} px, not {width}x{height}")
     padding = [(0, -height % STRIDE), (0, -width % STRIDE), (0, 0)]
     padded = np.pad(image, padding, mode="reflect") if height % STRIDE or width % STRIDE else image
-    steps = _Steps(arranged, len(padded), max(STRIDE, rows - rows % STRIDE))
+    steps = _Steps(arranged, len(padded), max(STRIDE, rows - rows % STRIDE), progress)
     try:
         return forward(steps, _Rows(len(padded), _centred(padded)))[:height, :width]
     except OSError as error:
@@ -72,12 +75,14 @@ class _Steps:
         arranged: the trained weights.
         height: of the picture, px, a multiple of the stride.
         rows: of a layer in a strip, a multiple of the stride.
+        progress: as for `stylise_in_strips`.
     """
 
-    def __init__(self, arranged, height, rows):
+    def __init__(self, arranged, height, rows, progress=None):
         self._arranged = arranged
         self._kernels = {name: tf.constant(value) for name, value in arranged.kernels.items()}
         self._height, self._rows = height, rows
+        self._progress, self._passes = progress, 0
 
     def normalised(self, x, name, stride=1, enlarge=False, activate=True):
         height = 2 * x.height if enlarge else -(-x.height // stride)
@@ -137,7 +142,11 @@ class _Steps:
         return convolve
 
     def _strips(self, height):
-        return [(top, min(top + self._rows, height)) for top in range(0, height, self._rows)]
+        for top in range(0, height, self._rows):
+            if self._progress:
+                self._progress((self._passes + top / height) / _PASSES)
+            yield top, min(top + self._rows, height)
+        self._passes += 1
 
 
 class _Statistics:

@@ -37,7 +37,7 @@ class Stylizer:
         self._engine = engines.choose(engine, precision)
         self._run = engines.load(self._engine, self._weights, precision)
 
-    def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto"):
+    def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto", progress=None):
         """Stylises one picture.
 
         Args:
@@ -50,6 +50,7 @@ class Stylizer:
                 in TensorFlow whatever the engine, with next to no more memory than the picture (see
                 `fst.strips`), to the same result up to a grey level; `"auto"` does so when the
                 memory that is free calls for it.
+            progress: where it works strip by strip, a function that is told how much is done, 0-1.
 
         Returns:
             The stylised picture in the same shape; uint8 for uint8, else float32.
@@ -68,7 +69,7 @@ class Stylizer:
             # Normalisation makes a pattern of rounding errors where there is nothing else; the half
             # precision between strips leaves none.
             rows = rows or height
-        stylised = self._in_strips(image, rows) if rows else self._whole(image)
+        stylised = self._in_strips(image, rows, progress) if rows else self._whole(image)
         stylised = stylised[:height, :width]
         if image.dtype == np.uint8:
             stylised = np.rint(stylised).astype(np.uint8)
@@ -81,12 +82,13 @@ class Stylizer:
             height, width, _ = image.shape
             raise MemoryError(f"a picture of {width}x{height} px does not fit in memory") from None
 
-    def _in_strips(self, image, rows):
+    def _in_strips(self, image, rows, progress):
         quiet_tensorflow()  # Here, since whole pictures may do without TensorFlow.
         from fst.strips import stylise_in_strips
 
         levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        stylised = stylise_in_strips(arrange(self._weights), _at_least(levels, MIN_SIZE), rows)
+        levels = _at_least(levels, MIN_SIZE)
+        stylised = stylise_in_strips(arrange(self._weights), levels, rows, progress)
         return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)
 
 
@@ -127,10 +129,15 @@ def strip_rows(height, width, tile, bytes_per_pixel):
     if tile == "auto":
         if height * width * bytes_per_pixel <= memory.available() / 2:
             return 0
-        return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * width), 16, 512))
+        return usual_rows(width)
     if not str(tile).isdecimal() or int(tile) < 1:
         raise ValueError(f"tile is a number of rows, 'auto' or 'off', not '{tile}'")
     return int(tile)
+
+
+def usual_rows(width):
+    """How many rows of a picture `width` px wide a strip has, for about half a gigabyte."""
+    return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * width), 16, 512))
 
 
 def _check(image):

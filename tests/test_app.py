@@ -61,11 +61,12 @@ def page_styles(styles, monkeypatch):
     [
         (b"just some text", "not an image"),
         (SVG, "not an image"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "a JPEG instead of HEIC"),
         (b"", "is empty"),
         (bomb(), "202 million pixels"),
         (jpeg()[:-900], "damaged"),
     ],
-    ids=["text", "svg", "empty", "bomb", "cut off"],
+    ids=["text", "svg", "heic", "empty", "bomb", "cut off"],
 )
 def test_bad_uploads_are_refused_in_words(data, words):
     before = psutil.Process().memory_info().rss
@@ -79,7 +80,7 @@ def test_an_upload_is_upright_and_its_preview_small():
     exif[0x0112] = 6
     upload = uploads.open_upload("a.jpg", jpeg(height=600, width=1200, exif=exif))
     assert upload.size == (600, 1200)
-    assert upload.preview.shape == (512, 256, 3)
+    assert upload.preview.shape == (uploads.PREVIEW, uploads.PREVIEW // 2, 3)
 
 
 def test_full_size_is_upright_and_without_private_metadata(page_styles):
@@ -89,13 +90,62 @@ def test_full_size_is_upright_and_without_private_metadata(page_styles):
     exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
     exif[0x013C] = "someone's computer"
     upload = uploads.open_upload("a.jpg", jpeg(height=60, width=90, exif=exif))
-    data = studio.full_size(upload, "sand", studio.Look(), "JPEG")
+    data, _ = studio.full_size(upload, "sand", studio.Look(), "JPEG")
     result = Image.open(io.BytesIO(data))
     assert result.size == (60, 90)
     kept = result.getexif()
     assert kept[271] == "Camera"
     assert not kept.get_ifd(0x8825)
     assert not {0x0112, 0x013C} & set(kept)
+
+
+def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(page_styles):
+    buffer = io.BytesIO()
+    Image.fromarray(draw_photo(4, 60, 90)).convert("RGBA").save(buffer, "PNG")
+    upload = uploads.open_upload("a.png", buffer.getvalue())
+    data, small = studio.full_size(upload, "sand", studio.Look(), "PNG", max_side=45)
+    result = Image.open(io.BytesIO(data))
+    assert (result.size, result.mode) == ((45, 30), "RGBA")
+    np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
+
+
+def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(page_styles, monkeypatch):
+    upload = uploads.open_upload("a.png", jpeg())
+    _, whole = studio.full_size(upload, "sand", studio.Look(), "PNG")
+    monkeypatch.setattr(studio, "_WHOLE_BYTES", 0)
+    shares = []
+
+    def tell(words, share=0.0):
+        shares.append(share)
+
+    _, in_strips = studio.full_size(upload, "sand", studio.Look(), "PNG", tell=tell)
+    assert len(set(shares)) > 10
+    assert shares == sorted(shares)
+    assert np.abs(whole.astype(int) - in_strips).max() <= 2
+
+
+def test_previews_go_on_beside_a_full_picture(page_styles):
+    upload, seen = uploads.open_upload("a.jpg", jpeg()), []
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def tell(words, share=0.0):
+            seen.append(pool.submit(studio.stylise, "sand", upload.preview).result(timeout=30))
+
+        studio.full_size(upload, "sand", studio.Look(), "JPEG", tell=tell)
+    assert len(seen) > 1
+
+
+def test_who_leaves_frees_the_turn_for_the_next(page_styles):
+    upload = uploads.open_upload("a.jpg", jpeg())
+
+    def leave(words, share=0.0):
+        raise KeyboardInterrupt  # As Streamlit's own, no Exception.
+
+    with pytest.raises(KeyboardInterrupt):
+        studio.full_size(upload, "sand", studio.Look(), "JPEG", tell=leave)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        work = pool.submit(studio.full_size, upload, "sand", studio.Look(), "JPEG")
+        assert work.result(timeout=30)
 
 
 def test_look_changes_the_picture_as_asked(page_styles):
@@ -136,16 +186,15 @@ def test_ten_at_once_are_all_answered_one_network_call_at_a_time(page_styles, mo
 
 def test_transparency_is_kept_in_a_png_and_white_in_a_jpeg():
     rgb, alpha = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
-    png = Image.open(io.BytesIO(uploads.encode(rgb, "PNG", alpha=alpha)))
+    png = Image.open(io.BytesIO(images.encode(rgb, "PNG", alpha)))
     assert png.mode == "RGBA"
-    white = Image.open(io.BytesIO(uploads.encode(rgb, "JPEG", alpha=alpha)))
+    white = Image.open(io.BytesIO(images.encode(rgb, "JPEG", alpha)))
     assert np.asarray(white).min() > 250
 
 
 def test_the_slider_loads_nothing_from_elsewhere():
-    page = slider.html(draw_photo(1), draw_photo(2))
-    assert "http" not in page.replace("data:image", "")
-    assert page.count("data:image/jpeg;base64,") == 2
+    assert "http" not in slider.HTML + slider.CSS + slider.JS
+    assert slider.inline(draw_photo(1)).startswith("data:image/jpeg;base64,")
 
 
 def test_words_of_visitors_are_no_markdown():
@@ -272,20 +321,26 @@ def tab(browser, server):
 
 
 def give(tab, name, data, mime="image/jpeg"):
+    """Gives a photo, and waits until the page no longer shows its sample."""
     chooser = tab.locator("input[type=file]").first
     chooser.wait_for(state="attached")
     chooser.set_input_files({"name": name, "mimeType": mime, "buffer": data})
+    tab.get_by_text("a sample photo to try").wait_for(state="detached")
 
 
 def shown(tab):
-    """The stylised preview that the slider shows, as its data address."""
-    return tab.frame_locator("iframe").locator("#after").get_attribute("src")
+    """The stylised preview that the slider shows, as its data address, once the page is at rest."""
+    tab.locator("[data-test-script-state=notRunning]").wait_for()
+    return tab.locator("#after").get_attribute("src")
 
 
 def test_a_visitor_stylises_and_downloads(tab):
+    tab.get_by_text("a sample photo to try").wait_for()
+    sample = shown(tab)
     give(tab, "holiday.jpg", jpeg(height=700, width=900))
     whole = shown(tab)
-    knob = tab.frame_locator("iframe").get_by_role("slider")
+    assert whole != sample
+    knob = tab.get_by_role("slider", name="share of the photo")
     knob.press("ArrowRight")
     assert knob.input_value() == "51"
     tab.get_by_role("slider", name="Strength").press("ArrowLeft")
@@ -293,8 +348,9 @@ def test_a_visitor_stylises_and_downloads(tab):
     while shown(tab) == whole:
         assert time.monotonic() < end, "the strength changes nothing"
         time.sleep(0.2)
+    assert knob.input_value() == "51"  # It stays where it was put.
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-    tab.get_by_role("button", name="Make it at full size").click()
+    tab.get_by_role("button", name="Make the picture").click()
     with tab.expect_download() as download:
         tab.get_by_role("button", name="Download JPEG").click()
     assert download.value.suggested_filename == "holiday_sand.jpg"
@@ -314,6 +370,23 @@ def test_a_bad_upload_is_answered_in_words(tab, data, words):
     assert "Traceback" not in tab.content()
     give(tab, "good.jpg", jpeg())  # and the page goes on working
     assert shown(tab)
+
+
+def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
+    chooser = tab.locator("input[type=file]").first
+    chooser.wait_for(state="attached")
+    chooser.set_input_files({"name": "a.heic", "mimeType": "image/heic", "buffer": b"x"})
+    alert = tab.get_by_role("alert")
+    alert.wait_for()
+    assert alert.bounding_box()["width"] > 100  # Streamlit's own is a pixel wide.
+
+
+def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
+    tab.get_by_role("link", name="Train a style of your own").click()
+    tab.get_by_role("button", name="Train", exact=True).click()
+    alert = tab.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "Give a style picture first."
 
 
 def test_ten_visitors_at_once_are_all_answered(browser, server):

@@ -49,6 +49,17 @@ def test_the_pictures_are_worth_comparing(network):
     assert stylised.std(axis=(0, 1)).min() > 10
 
 
+def test_progress_goes_evenly_from_none_to_all(network):
+    told = []
+    stylise_in_strips(arranged(network), draw_photo(3, 64, 40), 16, told.append)
+    assert told[0] == 0
+    # Of four strips the last one begins a quarter of a pass before the end.
+    passes = 3 + 3 * 5 + 3
+    assert told[-1] == pytest.approx(1 - 0.25 / passes)
+    assert np.diff(told).max() <= 1 / passes + 1e-9
+    assert np.diff(told).min() > 0
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     height=st.integers(16, 130), width=st.integers(16, 130), rows=st.sampled_from((1, 8, 20, 64))

@@ -29,7 +29,7 @@ def show(upload):
     if st.session_state.get("companion_photo") == upload.digest:
         picture = st.session_state.companion_result
         st.image(picture)
-        data = uploads.encode(picture, "PNG")
+        data = images.encode(picture, "PNG")
         st.download_button("Download PNG", data, "companion.png", "image/png", on_click="ignore")
 
 

@@ -1,5 +1,6 @@
 """The networks behind the page: each loaded once, and one picture at a time."""
 
+import contextlib
 import dataclasses
 import threading
 
@@ -8,13 +9,19 @@ import numpy as np
 import streamlit as st
 
 import fst
-from fst import checkpoint, images, look
+from fst import checkpoint, engines, images, look
 from fst.errors import UserError
 from fst.page import settings, uploads
+from fst.stylizer import usual_rows
 
-# One network call at a time, for all visitors: a second would not be faster, and would take its
-# memory beside the first. Full pictures are decoded under it too.
-_one_at_a_time = threading.Lock()
+# Previews and full pictures have a lock each: behind a large photo a preview would wait for
+# minutes. Two at a time of the same kind would not be faster, and would take their memory at once.
+_one_preview = threading.Lock()
+_one_full = threading.Lock()
+
+_WHOLE_BYTES = 2 * 2**30  # of memory: a picture that needs more is worked on strip by strip
+
+_THUMBNAIL = 256  # px
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +43,33 @@ def names():
 
 
 def thumbnail(name):
-    """A sample photo in a style, uint8 `[192, 192, 3]`; made once, and again when trained anew."""
-    return _thumbnail(name, _file(name).stat().st_mtime_ns)
+    """The sample photo in a style, uint8 `[256, 256, 3]`; made once, and again if trained anew."""
+    return _thumbnail(name, _trained_at(name))
+
+
+@st.cache_resource(show_spinner=False)
+def sample():
+    """A photo for visitors who have none at hand, an `Upload`: Grace Hopper, public domain."""
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        return uploads.open_upload("grace_hopper.jpg", file.read())
+
+
+def preview(upload, name, scale=1.0):
+    """A photo's preview in a style, before the rest of the look; the last few are kept.
+
+    Args:
+        upload: the `fst.page.uploads.Upload`.
+        name: of the style.
+        scale: as for `fst.look.at_scale`.
+
+    Raises:
+        UserError: as `stylise`.
+    """
+    return _preview(upload.digest, name, _trained_at(name), scale, upload.preview)
 
 
 def stylise(name, rgb, scale=1.0):
-    """A picture in a style, before the rest of the look; waits for its turn.
+    """A small picture in a style, before the rest of the look; waits for its turn.
 
     Args:
         name: of the style.
@@ -51,14 +79,9 @@ def stylise(name, rgb, scale=1.0):
     Raises:
         UserError: the style is gone or damaged, or the enlarged picture is too large.
     """
-    height, width, _ = rgb.shape
-    if height * width * scale**2 > uploads.MAX_PIXELS:
-        raise UserError(
-            f"{width} x {height} px at stroke size {scale:g} is too large for this page; choose "
-            "coarser strokes"
-        )
-    model = _model(name, _file(name).stat().st_mtime_ns)
-    with _one_at_a_time:
+    _check_size(rgb, scale)
+    model = _model(name, _trained_at(name))
+    with _one_preview:
         return look.at_scale(model, rgb, scale)
 
 
@@ -69,10 +92,7 @@ def dress(photo, stylised, settings_of_look):
     return look.finish(mixed, wanted.sharpen, wanted.contrast, wanted.saturation)
 
 
-_one_full = threading.Lock()
-
-
-def full_size(upload, name, wanted, kind):
+def full_size(upload, name, wanted, kind, max_side=0, tell=lambda words, share=0.0: None):
     """The whole photo in a style, as a file's bytes; one visitor's at a time.
 
     Args:
@@ -80,16 +100,73 @@ def full_size(upload, name, wanted, kind):
         name: of the style.
         wanted: the `Look`.
         kind: `"JPEG"` or `"PNG"`.
+        max_side: what a longer side is scaled down to first, px; 0: nothing.
+        tell: a function that is told, again and again, what goes on and which share of it is done,
+            0-1; if it raises, as Streamlit does where the visitor has gone, the work ends.
+
+    Returns:
+        The bytes, and the picture as a preview, uint8 `[H, W, 3]`.
+
+    Raises:
+        UserError: the style is gone or damaged, or the enlarged picture is too large.
     """
-    with _one_full:
+    with _turn(tell):
+        tell("reading the photo …")
         picture = images.load_picture(upload.name, upload.data)
-        photo = images.over_white(picture.rgb, picture.alpha)
-        result = dress(photo, stylise(name, photo, wanted.scale), wanted)
-        return uploads.encode(result, kind, picture.exif, picture.alpha)
+        photo = images.at_most(images.over_white(picture.rgb, picture.alpha), max_side)
+        alpha = picture.alpha if picture.alpha is None else images.at_most(picture.alpha, max_side)
+        _check_size(photo, wanted.scale)
+        stylised = _paint(name, photo, wanted.scale, tell)
+        tell("writing the file …", 1.0)
+        result = dress(photo, stylised, wanted)
+        small = images.at_most(result, uploads.PREVIEW)
+        return images.encode(result, kind, alpha, exif=picture.exif), small
+
+
+@contextlib.contextmanager
+def _turn(tell):
+    while not _one_full.acquire(timeout=1):
+        tell("waiting: another visitor's picture is being made …")
+    try:
+        yield
+    finally:
+        _one_full.release()
+
+
+def _paint(name, photo, scale, tell):
+    # Loaded for this picture alone: an engine keeps the memory of the largest it has seen, and
+    # OpenVINO's takes no second picture while it works on one.
+    model = fst.load(name, settings.styles_folder(), engine="auto")
+    per_pixel = engines.BYTES_PER_PIXEL[engines.choose()]
+
+    def paint(image):
+        height, width, _ = image.shape
+        words = f"painting {width} × {height} px …"
+        tell(words)
+        tile = usual_rows(width) if height * width * per_pixel > _WHOLE_BYTES else "auto"
+        return model(image, tile=tile, progress=lambda share: tell(words, share))
+
+    return look.at_scale(paint, photo, scale)
+
+
+def _check_size(rgb, scale):
+    height, width, _ = rgb.shape
+    if height * width * scale**2 > uploads.MAX_PIXELS:
+        raise UserError(
+            f"{width} x {height} px at stroke size {scale:g} is too large for this page; choose "
+            "coarser strokes or a smaller size"
+        )
 
 
 def _file(name):
     return checkpoint.Checkpoint(settings.styles_folder() / name).weights_path
+
+
+def _trained_at(name):
+    try:
+        return _file(name).stat().st_mtime_ns
+    except OSError:
+        raise UserError(f"the style '{name}' is gone; choose another") from None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -97,15 +174,14 @@ def _model(name, trained_at):
     return fst.load(name, settings.styles_folder(), engine="auto")
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def _preview(digest, name, trained_at, scale, _rgb):
+    return stylise(name, _rgb, scale)
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def _thumbnail(name, trained_at):
-    model = _model(name, trained_at)
-    with _one_at_a_time:
-        return model(_sample())
-
-
-def _sample():
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-        photo = images.load_picture("sample", file.read()).rgb
+    photo = sample().preview
     side = min(photo.shape[:2])
-    return np.ascontiguousarray(images.resize(photo[:side, :side], 192, 192))
+    square = images.resize(photo[:side, :side], _THUMBNAIL, _THUMBNAIL)
+    return stylise(name, np.ascontiguousarray(square))

@@ -5,40 +5,59 @@ from pathlib import Path
 import streamlit as st
 
 from fst import images
-from fst.page import companion, slider, studio, uploads
+from fst.page import companion, sheet, slider, studio, uploads
 from fst.page.words import plain, told
 
 
-def show():
-    """Draws the page."""
+def show(pages):
+    """Draws the page.
+
+    Args:
+        pages: the `StreamlitPage`s by name, of which `"train"` is linked to, if there is one.
+    """
+    sheet.lay(1180)
     st.title("Fast style transfer")
-    with told():
+    st.write(
+        "Give a photo and choose a style: the photo is repainted in a moment, and the result is "
+        "yours to download, as large as the photo."
+    )
+    pictures, controls = st.columns([3, 2], gap="medium")
+    upload = None
+    with pictures, told():
         upload = _photo()
+    with controls, told():
         style = _style()
-        if upload is None or style is None:
-            return
-        place = st.container()  # The picture stands above the controls that it depends on.
+        if "train" in pages:
+            st.page_link(pages["train"], label="Train a style of your own", icon=":material/add:")
+    if upload is None or style is None:
+        return
+    with controls:
         wanted = _controls()
-        with place:
-            _preview(upload, style, wanted)
+    with pictures, told():
+        _preview(upload, style, wanted)
+    with controls, told():
         _download(upload, style, wanted)
-        with st.expander("Without training: the slow companion"):
-            companion.show(upload)
+    with st.expander("Any picture as the style, without training: the slow companion"), told():
+        companion.show(upload)
 
 
 def _photo():
-    """The `Upload` of this visitor, or None."""
+    """The `Upload` of this visitor, or the sample, or None."""
+    st.subheader("Photo")
     source = st.segmented_control(
-        "Photo", ["Upload", "Camera"], default="Upload", label_visibility="collapsed"
+        "From", ["Upload", "Camera"], default="Upload", label_visibility="collapsed"
     )
     if source == "Camera":
-        file = st.camera_input("Take a photo")
+        file = st.camera_input("Take a photo", label_visibility="collapsed", resolution="1080p")
     else:
         kinds = sorted(suffix[1:] for suffix in images.EXTENSIONS)
-        file = st.file_uploader("Your photo", type=kinds)
+        file = st.file_uploader("Your photo", type=kinds, label_visibility="collapsed")
     if file is None:
         st.session_state.pop("upload", None)
-        return None
+        if source == "Camera":
+            return None
+        st.caption("Until you give one, here is a sample photo to try.")
+        return studio.sample()
     if st.session_state.get("upload_id") != file.file_id or "upload" not in st.session_state:
         st.session_state.pop("upload", None)
         st.session_state.upload = uploads.open_upload(file.name, file.getvalue())
@@ -55,9 +74,9 @@ def _style():
     if st.session_state.get("style") not in names:
         st.session_state.style = names[0]
     st.subheader("Style")
-    with st.container(horizontal=True):
+    with st.container(key="styles"):
         for name in names:
-            with st.container(width=150), told():
+            with st.container(), told():
                 _choice(name)
     return st.session_state.style
 
@@ -72,11 +91,12 @@ def _choice(name):
 
 
 def _controls():
+    st.subheader("Look")
     strength = st.slider("Strength", 0.0, 1.0, 1.0, 0.05)
-    preserve = st.toggle("Keep the photo's colours")
     scale = st.select_slider(
         "Strokes", [2.0, 1.5, 1.0, 0.75, 0.5], 1.0, format_func=_STROKES.__getitem__
     )
+    preserve = st.toggle("Keep the photo's colours")
     with st.expander("Finish"):
         saturation = st.slider("Saturation", 0.0, 2.0, 1.0, 0.05)
         contrast = st.slider("Contrast", 0.5, 1.5, 1.0, 0.05)
@@ -88,29 +108,64 @@ _STROKES = {2.0: "finest", 1.5: "finer", 1.0: "as trained", 0.75: "coarser", 0.5
 
 
 def _preview(upload, style, wanted):
-    # One stylised preview per visitor: strength, colours and finish do not need the network again.
-    key = (upload.digest, style, wanted.scale)
-    if st.session_state.get("stylised_key") != key:
-        with st.spinner("stylising …"):
-            st.session_state.stylised = studio.stylise(style, upload.preview, wanted.scale)
-        st.session_state.stylised_key = key
-    slider.show(upload.preview, studio.dress(upload.preview, st.session_state.stylised, wanted))
+    with st.spinner("stylising …"):
+        stylised = studio.preview(upload, style, wanted.scale)
+    slider.show(upload.preview, studio.dress(upload.preview, stylised, wanted))
 
 
 def _download(upload, style, wanted):
-    width, height = upload.size
-    kind = st.segmented_control("File format", ["JPEG", "PNG"], default="JPEG") or "JPEG"
-    key = (upload.digest, style, wanted, kind)
-    if st.button(f"Make it at full size ({width} × {height} px)", type="primary"):
-        with st.spinner("stylising at full size …"):
-            st.session_state.full = studio.full_size(upload, style, wanted, kind)
-        st.session_state.full_key = key
-    if st.session_state.get("full_key") == key:
-        st.download_button(
-            f"Download {kind}",
-            st.session_state.full,
-            f"{Path(upload.name).stem}_{style}.{'jpg' if kind == 'JPEG' else 'png'}",
-            f"image/{kind.lower()}",
-            on_click="ignore",
+    st.subheader("Download")
+    sides = _sides(upload.size)
+    side = st.selectbox("Size", sides, format_func=lambda side: _size_words(upload.size, side))
+    if (side or max(upload.size)) > uploads.PREVIEW:
+        st.caption(
+            "A stroke has its size in pixels: the larger the file, the finer the strokes in it."
         )
-        st.caption("The place where the photo was taken, and by whom, is not in the file.")
+    kind = st.segmented_control("File format", ["JPEG", "PNG"], default="JPEG") or "JPEG"
+    key = (upload.digest, style, wanted, kind, side)
+    if st.session_state.get("full_key") != key:
+        st.session_state.pop("full", None)  # Tens of megabytes, for each visitor.
+    if st.button("Make the picture", type="primary", width="stretch"):
+        st.session_state.full = _make(upload, style, wanted, kind, side)
+        st.session_state.full_key = key
+    if "full" in st.session_state:
+        _offer(upload, style, kind)
+
+
+def _make(upload, style, wanted, kind, side):
+    bar = st.progress(0.0, "getting ready …")
+    note = st.caption("Changing anything on the page ends it.")
+
+    def tell(words, share=0.0):
+        bar.progress(min(1.0, share), words)
+
+    made = studio.full_size(upload, style, wanted, kind, side, tell)
+    bar.empty()
+    note.empty()
+    return made
+
+
+def _offer(upload, style, kind):
+    data, small = st.session_state.full
+    st.download_button(
+        f"Download {kind} ({len(data) / 1e6:.1f} MB)",
+        data,
+        f"{Path(upload.name).stem}_{style}.{'jpg' if kind == 'JPEG' else 'png'}",
+        f"image/{kind.lower()}",
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+    )
+    st.image(small, caption="What is in the file: the picture, without place and owner.")
+
+
+def _sides(size):
+    """The sizes that are offered for the file, as the long side in px; 0 is the photo's own."""
+    return [0, *(side for side in (2880, 1440, uploads.PREVIEW) if side < max(size))]
+
+
+def _size_words(size, side):
+    scale = min(1, side / max(size)) if side else 1
+    width, height = (max(1, round(length * scale)) for length in size)
+    name = {0: "full size", uploads.PREVIEW: "as shown here"}.get(side)
+    return f"{width} × {height} px" + (f", {name}" if name else "")

@@ -1,38 +1,59 @@
 """The page on which styles are trained, and those that there are."""
 
-from typing import get_args
+import re
+from pathlib import Path
 
 import streamlit as st
 
 from fst import checkpoint, history
-from fst.config import Preset
-from fst.page import runs, settings, weights
+from fst.config import PRESETS, TrainingConfig
+from fst.page import runs, settings, sheet, weights
 from fst.page.words import plain, told
 
 
-def show():
-    """Draws the page."""
+def show(pages):
+    """Draws the page.
+
+    Args:
+        pages: the `StreamlitPage`s by name, of which `"stylise"` is linked to.
+    """
+    sheet.lay(800)
     st.title("Train a style")
+    st.write(
+        "From one picture and a folder of photos a network learns a style. It works on the machine "
+        "that serves this page, and goes on when you close it."
+    )
     with told():
         trainings = runs.Runs(settings.runs_folder(), settings.styles_folder())
-        _follow(trainings)
+        _follow(trainings, pages)
         run = trainings.current()
         if run is None or not run.running():
             _begin(trainings)
         _list()
 
 
+_PRESETS = {
+    "draft": "a first impression",
+    "standard": "a good style, on a CPU",
+    "fine": "for a GPU",
+}
+
+
+def _preset_words(preset):
+    steps = PRESETS[preset].get("steps", TrainingConfig.steps)
+    return f"{preset}: {_PRESETS[preset]}, {steps:,} steps"
+
+
 def _begin(trainings):
-    styles = checkpoint.names(settings.styles_folder())
+    st.subheader("A new style")
     with st.form("training"):
         file = st.file_uploader("Style picture", type=["jpg", "jpeg", "png", "webp"])
-        name = st.text_input("Name of the style", placeholder="my_style")
+        name = st.text_input("Name of the style", placeholder="as the picture's file")
         content = st.text_input(
-            "Folder of photos, on the machine that serves this page", "data/photos"
+            "Folder of photos, on the machine that serves this page", TrainingConfig.content
         )
-        preset = st.selectbox("Preset", get_args(Preset))
-        steps = st.number_input("Steps (0: as the preset says)", 0, 100_000, 0)
-        start = st.selectbox("Start from", ["random weights", *styles], index=min(1, len(styles)))
+        preset = st.selectbox("Preset", PRESETS, format_func=_preset_words)
+        options = _options()
         begun = st.form_submit_button("Train", type="primary")
     if not begun:
         return
@@ -41,16 +62,50 @@ def _begin(trainings):
             st.error("Give a style picture first.")
             return
         weights.check_vgg19()
-        options = {"steps": int(steps)} if steps else {}
-        if start != "random weights":
-            options["start_from"] = start
+        name = name.strip() or re.sub(r"[^\w-]+", "_", Path(file.name).stem)
         picture = (file.name, file.getvalue())
-        trainings.start(name.strip(), picture, content=content, preset=preset, **options)
+        trainings.start(name, picture, content=content.strip(), preset=preset, **options)
         st.rerun()
 
 
+def _options():
+    """What else the form asks for, as options of `TrainingConfig`."""
+    styles = checkpoint.names(settings.styles_folder())
+    default = TrainingConfig
+    with st.expander("More"):
+        steps = st.number_input("Steps (0: as the preset says)", 0, 100_000, 0)
+        start = st.selectbox(
+            "Start from",
+            ["random weights", *styles],
+            index=min(1, len(styles)),
+            help="A trained style knows how to draw already, and needs fewer steps.",
+        )
+        style_weight = st.number_input(
+            "Weight of the style",
+            0.1,
+            100.0,
+            default.style_weight,
+            help="Raise it when there is too little style, lower it when the photo gets lost.",
+        )
+        style_size = st.number_input(
+            "Size of the style picture (long side, px)",
+            64,
+            2048,
+            default.style_size,
+            help="Larger makes larger strokes.",
+        )
+    options = {"style_weight": style_weight, "style_size": int(style_size)}
+    # Often enough that a short training shows its way too.
+    options["preview_every"] = min(default.preview_every, max(10, int(steps) // 10 or 100))
+    if steps:
+        options["steps"] = int(steps)
+    if start != "random weights":
+        options["start_from"] = start
+    return options
+
+
 @st.fragment(run_every=3)
-def _follow(trainings):
+def _follow(trainings, pages):
     """The training that goes on, or that was the last to; drawn again every three seconds."""
     run = trainings.current()
     if run is None:
@@ -61,15 +116,14 @@ def _follow(trainings):
         rows = history.read_history(_checkpoint(run).history_path)
         done = int(rows[-1, 0]) if len(rows) else 0
         st.subheader(plain(run.name.replace("_", " ")))
-        _tell(trainings, run, running, done)
-        if strips := runs.previews(settings.styles_folder(), run.name):
-            st.image(str(strips[-1]), caption=plain(strips[-1].stem.replace("_", " ")))
+        _tell(trainings, run, running, done, pages)
+        _pictures(run)
         if len(rows) > 1:
             shown = rows[:: max(1, len(rows) // 500)]
             curves = {"step": shown[:, 0], "content": shown[:, 2], "style": shown[:, 3]}
             st.line_chart(curves, x="step", y=["content", "style"], y_label="loss", height=240)
         with st.expander("Log"):
-            st.code(trainings.log_tail(run) or "nothing yet", language=None)
+            st.code(trainings.log_tail(run) or "nothing yet", language=None, wrap_lines=True)
 
 
 def _notice_end(running):
@@ -79,20 +133,46 @@ def _notice_end(running):
         st.rerun()
 
 
-def _tell(trainings, run, running, done):
+def _tell(trainings, run, running, done, pages):
+    lines = trainings.log_tail(run).splitlines() or [""]
     if running:
-        st.progress(min(1.0, done / run.steps), f"step {done} of {run.steps}")
+        st.progress(min(1.0, done / run.steps), _words(lines[-1], done, run.steps))
         if st.button("Stop"):
             trainings.stop()
             st.info("It stops after the step that is under way, and can go on from there.")
     elif trainings.finished(run):
         st.success("Trained. It is among the styles now.")
+        if st.button("Stylise a photo with it", type="primary"):
+            st.session_state.style = run.name
+            st.switch_page(pages["stylise"])
     else:
-        last = (trainings.log_tail(run).splitlines() or ["stopped"])[-1]
-        st.warning(f"Stopped at step {done} of {run.steps}: {plain(last[:300])}")
-        if st.button("Go on"):
+        why = "" if lines[-1] in ("", "stopped") else f": {plain(lines[-1][:300])}"
+        st.warning(f"Stopped at step {done} of {run.steps}{why}")
+        if st.button("Go on", type="primary"):
             trainings.resume()
             st.rerun()
+
+
+def _words(line, done, steps):
+    """What is going on, from the last line of the log."""
+    if done >= steps:
+        return plain(line[:100])
+    if not done:
+        return "getting ready: the first step comes in about a minute"
+    # The first step's time is that of the compilation.
+    left = re.search(r"step (?!1/)\d+/.* eta ([\d:]+)", line)
+    return f"step {done} of {steps}" + (f", about {left[1]} left" if left else "")
+
+
+def _pictures(run):
+    """The photos, and how they look by now."""
+    strips = runs.previews(settings.styles_folder(), run.name)
+    if not strips:
+        return
+    st.image(str(strips[0]), width="stretch")
+    if len(strips) > 1:
+        step = int(strips[-1].stem.rpartition("_")[2])
+        st.image(str(strips[-1]), caption=f"the same photos after step {step}", width="stretch")
 
 
 def _checkpoint(run):

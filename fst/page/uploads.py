@@ -2,18 +2,16 @@
 
 import dataclasses
 import hashlib
-import io
 import threading
 
 import numpy as np
-from PIL import Image
 
 from fst import files, images
 
 MAX_PIXELS = 50_000_000
 """The largest picture that is taken."""
 
-PREVIEW = 512
+PREVIEW = 704
 """Long side of the preview, px."""
 
 
@@ -58,8 +56,7 @@ def open_upload(name, data):
         picture = images.load_picture(name, data)
         rgb = images.over_white(picture.rgb, picture.alpha)
         height, width = rgb.shape[:2]
-        scale = min(1, PREVIEW / max(height, width))
-        small = images.resize(rgb, max(1, round(height * scale)), max(1, round(width * scale)))
+        small = images.at_most(rgb, PREVIEW)
     return Upload(name, data, hashlib.sha256(data).hexdigest(), (width, height), small)
 
 
@@ -73,25 +70,3 @@ def check(name, data):
             f"{name}: has {count / 1e6:.0f} million pixels, more than the "
             f"{MAX_PIXELS // 10**6} that this page takes; scale it down first"
         )
-
-
-def encode(rgb, kind, exif=None, alpha=None):
-    """The bytes of a picture file.
-
-    Args:
-        rgb: uint8 `[H, W, 3]`.
-        kind: `"JPEG"` or `"PNG"`.
-        exif: EXIF bytes such as `fst.images.Picture.exif`.
-        alpha: uint8 `[H, W]` or None; a JPEG gets the picture over white.
-    """
-    if kind == "JPEG":
-        rgb, alpha = images.over_white(rgb, alpha), None
-    image = Image.fromarray(rgb)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    options = {"quality": 92, "subsampling": "4:4:4"} if kind == "JPEG" else {}
-    if exif:
-        options["exif"] = exif
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
