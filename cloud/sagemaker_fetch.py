@@ -122,8 +122,13 @@ def _check_done(name, status, secondary, reason):
 def _download(address, path):
     import boto3
 
+    boto3.client("s3").download_file(*bucket_and_key(address), str(path))
+
+
+def bucket_and_key(address):
+    """The two parts of an S3 address, `s3://BUCKET/KEY`."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
-    boto3.client("s3").download_file(bucket, key, str(path))
+    return bucket, key
 
 
 @contextlib.contextmanager

@@ -27,9 +27,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import train
-from fst import cli, errors, files
-from fst.checkpoint import Checkpoint
-from fst.config import TrainingConfig, flag_of
+from fst import checkpoint, cli, errors, files
+from fst.config import TrainingConfig, words_of
 from fst.errors import UserError
 
 CHECKPOINTS = "/opt/ml/checkpoints"
@@ -56,7 +55,8 @@ def main():
             environment["TF_CONFIG"] = tf_config(hosts, index, port)
         code = train.run(config)
         if not index:
-            hand_over(Checkpoint(Path(config.output) / config.name), environment["SM_MODEL_DIR"])
+            style = checkpoint.Checkpoint(Path(config.output) / config.name)
+            hand_over(style, environment["SM_MODEL_DIR"])
     except Exception as error:
         _tell_failure(error, environment)
         raise
@@ -80,19 +80,12 @@ def command_line(environment):
     style = options.pop("style", None)
     if not style:
         raise UserError("the job has no style image: give it the channel 'style'")
-    return [str(style), *(word for option in options.items() for word in _words(*option))]
+    return [str(style), *words_of(options)]
 
 
 def _hyperparameters(environment):
     options = json.loads(environment.get("SM_HPS") or "{}")
     return {name.replace("-", "_"): value for name, value in options.items()}
-
-
-def _words(name, value):
-    if isinstance(value, bool):
-        return [flag_of(name)] if value else []
-    values = value if isinstance(value, list) else [value]
-    return [flag_of(name), *map(str, values)]
 
 
 def _only_file(folder):
@@ -108,7 +101,8 @@ def _files(folder):
 
 def _style_in(folder):
     """The one trained style in a folder, under its own name, or the folder if it is one itself."""
-    return next((card.parent for card in sorted(folder.glob("*/style.json"))), folder)
+    names = checkpoint.names(folder)
+    return folder / names[0] if names else folder
 
 
 _READERS = {

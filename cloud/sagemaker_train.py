@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cloud.sagemaker_fetch import aws_in_words, fetch
+from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
 from fst import cli, errors, files, images
 from fst.config import TrainingConfig, check_ranges
 from fst.errors import UserError
@@ -291,8 +291,7 @@ def _gather(source, folder):
 
 def _forget(session, config):
     """Removes the state of an earlier job of this name, which the new one would go on with."""
-    address = config.address(session, "checkpoints")
-    bucket, _, key = address.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(config.address(session, "checkpoints"))
     found = session.boto_session.resource("s3").Bucket(bucket).objects.filter(Prefix=key + "/")
     found.delete()
 

@@ -370,6 +370,23 @@ def flag_of(field):
     return "--" + field.replace("_", "-")
 
 
+def words_of(options):
+    """Options as a command line has them, a list of words.
+
+    Args:
+        options: values by field; of several values each is a word, True is the flag alone, and
+            False is nothing.
+    """
+    words = []
+    for field, value in options.items():
+        if value is False:
+            continue
+        words.append(flag_of(field))
+        if value is not True:
+            words += map(str, value if isinstance(value, (list, tuple)) else [value])
+    return words
+
+
 def last_part(path):
     """The last part of a path or URL: folders of one machine mean nothing on another."""
     return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]

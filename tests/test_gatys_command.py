@@ -23,7 +23,7 @@ from conftest import ROOT, draw_photo, run
 from PIL import Image
 
 from fst import cli, errors, gatys_command, gatys_config, images, perceptual, quiet
-from fst.config import flag_of
+from fst.config import flag_of, words_of
 from fst.errors import UserError
 from fst.gatys import optimize
 from fst.gatys_config import PRESETS, GatysConfig, GatysOptions
@@ -37,15 +37,6 @@ LIGHT = {
     "style_size": 64,
     "steps": 4,
 }
-
-
-def words(options):
-    """Options as a command line has them."""
-    found = []
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        found += [flag_of(name), *map(str, values)]
-    return found
 
 
 class Result(NamedTuple):
@@ -69,7 +60,7 @@ def stylise(vgg_file, load_once, monkeypatch, capfd):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def call(*arguments, **options):
-        flags = words({**LIGHT, **options})
+        flags = words_of({**LIGHT, **options})
         monkeypatch.setattr(sys, "argv", ["gatys", *map(str, arguments), *flags])
         with pytest.raises(SystemExit) as stop:
             errors.run(gatys_command.main)
@@ -332,7 +323,7 @@ class TestSnapshots:
 def test_the_command_itself(vgg_file, vgg, pictures, tmp_path):
     output = tmp_path / "out.png"
     inputs = (pictures / "content.png", pictures / "style.png", "-o", output)
-    done = run("-m", "fst.gatys", *inputs, *words({**LIGHT, "vgg_weights": vgg_file}))
+    done = run("-m", "fst.gatys", *inputs, *words_of({**LIGHT, "vgg_weights": vgg_file}))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{output}: the best of 4 steps")
     assert [line.split("  ")[0] for line in done.stderr.splitlines()] == ["step 1/4", "step 4/4"]
@@ -387,7 +378,7 @@ def test_ctrl_c_leaves_whole_files_only(vgg_file, pictures, tmp_path):
     options |= {"vgg_weights": vgg_file, "trace": tmp_path / "out" / "trace.csv"}
     inputs = (pictures / "content.png", pictures / "style.png", "-o", output)
     process = subprocess.Popen(
-        [sys.executable, "-m", "fst.gatys", *map(str, inputs), *words(options)],
+        [sys.executable, "-m", "fst.gatys", *map(str, inputs), *words_of(options)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fst.config import flag_of
+from fst.config import words_of
 from fst.history import read_history
 
 
@@ -29,14 +29,8 @@ def tiny_options(photos, style, vgg_file, output, **changes):
 
 def command_of(options):
     """The command line that gives `options`, without `python`."""
-    words = ["train.py", options["style"]]
-    for name, value in options.items():
-        if name == "style" or value is False:
-            continue
-        words.append(flag_of(name))
-        if value is not True:
-            words += map(str, value if isinstance(value, tuple) else [value])
-    return words
+    rest = {name: value for name, value in options.items() if name != "style"}
+    return ["train.py", options["style"], *words_of(rest)]
 
 
 def read_losses(folder):

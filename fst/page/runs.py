@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from fst import checkpoint, files, images
-from fst.config import TrainingConfig, flag_of
+from fst.config import TrainingConfig, words_of
 from fst.errors import UserError
 from fst.page import uploads
 
@@ -96,10 +96,7 @@ class Runs:
         path = self._folder / name / f"style{suffix if suffix in images.EXTENSIONS else '.jpg'}"
         options = {"preset": "draft", **options, "name": name, "output": str(self._styles)}
         config = TrainingConfig.from_preset(style=str(path), **options)
-        command = [sys.executable, str(_PROGRAM), str(path)]
-        for option, value in options.items():
-            values = value if isinstance(value, tuple) else [value]
-            command += [flag_of(option), *map(str, values)]
+        command = [sys.executable, str(_PROGRAM), str(path), *words_of(options)]
         with self._alone():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(picture[1])
@@ -121,7 +118,7 @@ class Runs:
 
     def finished(self, run):
         """Whether the style is trained."""
-        return (self._styles / run.name / "style.json").is_file()
+        return checkpoint.Checkpoint(self._styles / run.name).card_path.is_file()
 
     def log_tail(self, run, length=4000):
         """The end of a training's log."""
@@ -175,5 +172,5 @@ def trained(styles):
 
 def previews(styles, name):
     """The strips of previews of a style in training: paths, the originals first."""
-    folder = Path(styles) / name / "previews"
+    folder = checkpoint.Checkpoint(Path(styles) / name).previews_path
     return sorted(folder.glob("photos.jpg")) + sorted(folder.glob("step_*.jpg"))

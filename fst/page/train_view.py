@@ -7,7 +7,7 @@ import streamlit as st
 
 from fst import checkpoint, history
 from fst.config import PRESETS, TrainingConfig
-from fst.page import runs, settings, sheet, weights
+from fst.page import runs, settings, sheet, uploads, weights
 from fst.page.words import plain, told
 
 
@@ -47,7 +47,7 @@ def _preset_words(preset):
 def _begin(trainings):
     st.subheader("A new style")
     with st.form("training"):
-        file = st.file_uploader("Style picture", type=["jpg", "jpeg", "png", "webp"])
+        file = st.file_uploader("Style picture", type=uploads.STYLE_TYPES)
         name = st.text_input("Name of the style", placeholder="as the picture's file")
         content = st.text_input(
             "Folder of photos, on the machine that serves this page", TrainingConfig.content
@@ -113,7 +113,7 @@ def _follow(trainings, pages):
     with told():
         running = run.running()
         _notice_end(running)
-        rows = history.read_history(_checkpoint(run).history_path)
+        rows = history.read_history(_checkpoint(run.name).history_path)
         done = int(rows[-1, 0]) if len(rows) else 0
         st.subheader(plain(run.name.replace("_", " ")))
         _tell(trainings, run, running, done, pages)
@@ -175,8 +175,8 @@ def _pictures(run):
         st.image(str(strips[-1]), caption=f"the same photos after step {step}", width="stretch")
 
 
-def _checkpoint(run):
-    return checkpoint.Checkpoint(settings.styles_folder() / run.name)
+def _checkpoint(name):
+    return checkpoint.Checkpoint(settings.styles_folder() / name)
 
 
 def _list():
@@ -188,7 +188,7 @@ def _list():
                 key: config[key] for key in ("preset", "steps", "style", "width") if key in config
             }
             st.write(" · ".join(f"{key}: {plain(value)}" for key, value in known.items()))
-            curves = checkpoint.Checkpoint(settings.styles_folder() / name).curves_path
+            curves = _checkpoint(name).curves_path
             if curves.is_file():
                 st.image(str(curves))
             st.json(card, expanded=False)

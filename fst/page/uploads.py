@@ -11,6 +11,9 @@ from fst import files, images
 MAX_PIXELS = 50_000_000
 """The largest picture that is taken."""
 
+STYLE_TYPES = ("jpg", "jpeg", "png", "webp")
+"""What a style picture's file may be called."""
+
 PREVIEW = 704
 """Long side of the preview, px."""
 
