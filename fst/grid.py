@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fst import images
+
 _GAP = 6  # px of white between the pictures
 _FONT_SIZE = 22  # px
 
@@ -63,7 +65,7 @@ def _to_image(picture):
         return Image.new("RGB", (1, 1), "white")
     picture = np.asarray(picture)
     if picture.dtype != np.uint8:
-        picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        picture = images.to_levels(picture)
     return Image.fromarray(picture)
 
 

@@ -433,6 +433,11 @@ def resize(rgb, height, width):
     return clipped.reshape(height, width, *rgb.shape[2:]).astype(rgb.dtype)
 
 
+def to_levels(picture):
+    """A picture in 0-255, as the nearest uint8; what lies outside is cut off."""
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
 def at_most(picture, max_side):
     """A picture scaled down so that its long side has `max_side` px; a smaller one as it is.
 
@@ -471,7 +476,7 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
     if rgb.dtype != np.uint8:
         if np.isnan(rgb).any():
             raise ValueError(f"{path}: the picture to write holds NaN")
-        rgb = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        rgb = to_levels(rgb)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; give a file name")
     try:

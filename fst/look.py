@@ -147,5 +147,5 @@ def _kind_of(*pictures):
 
 def _as_kind(picture, kind):
     if kind == np.uint8 and picture.dtype != np.uint8:
-        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        return images.to_levels(picture)
     return picture.astype(kind, copy=False)

@@ -8,6 +8,8 @@ has changed it averages over time, twice: what the network sees, and what it pai
 import numpy as np
 from scipy import ndimage
 
+from fst import images
+
 _KEEP = 0.85  # of the last frame, where nothing moves: an average over about 13 frames
 _BLOCK = 4  # px: change is looked for in blocks
 # From where to where a difference goes over from grain to change, in grey levels beyond the grain:
@@ -43,11 +45,11 @@ class Steady:
         else:
             keep = _KEEP * still(seen, self._seen)[..., None]
             seen += keep * (self._seen - seen)
-            painted = self._stylise(_levels(seen)).astype(np.float32)
+            painted = self._stylise(images.to_levels(seen)).astype(np.float32)
             painted += keep * (self._painted - painted)
         # Not rounded, or a slow change would never be more than half a level and never show.
         self._seen, self._painted = seen, painted
-        return _levels(painted)
+        return images.to_levels(painted)
 
 
 def still(frame, before):
@@ -138,7 +140,3 @@ def _between(values, places):
     high = np.minimum(low + 1, len(values) - 1)
     share = (places - low).astype(np.float32)[:, None]
     return values[low] * (1 - share) + values[high] * share
-
-
-def _levels(picture):
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)

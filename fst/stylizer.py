@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fst import checkpoint, engines, look, memory
+from fst import checkpoint, engines, images, look, memory
 from fst.architecture import MIN_SIZE
 from fst.forward import arrange
 from fst.quiet import quiet_tensorflow
@@ -86,7 +86,7 @@ class Stylizer:
         quiet_tensorflow()  # Here, since whole pictures may do without TensorFlow.
         from fst.strips import stylise_in_strips
 
-        levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        levels = images.to_levels(image)
         levels = _at_least(levels, MIN_SIZE)
         stylised = stylise_in_strips(arrange(self._weights), levels, rows, progress)
         return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)

@@ -2,7 +2,6 @@
 
 import threading
 
-import numpy as np
 import streamlit as st
 
 from fst import images
@@ -17,7 +16,7 @@ _one_at_a_time = threading.Lock()
 def show(upload):
     """Draws the companion's controls for a photo, an `Upload`, and its result."""
     st.caption("Any picture can be the style, without training; it takes minutes, not a moment.")
-    file = st.file_uploader("Style picture", type=["jpg", "jpeg", "png", "webp"], key="companion")
+    file = st.file_uploader("Style picture", type=uploads.STYLE_TYPES, key="companion")
     size = st.select_slider("Size (long side, px)", [128, 256, 384, 512], 256)
     steps = st.select_slider("Steps", [25, 50, 100, 200], 50)
     if st.button("Begin", disabled=file is None):
@@ -65,15 +64,11 @@ def run(photo, style, size, steps):
             # Where the visitor has gone, Streamlit ends the script here, and the work with it.
             bar.progress(min(1, step.step / total), f"step {step.step} of {total}")
             if step.step % 5 == 0:
-                place.image(_to_levels(best()))
+                place.image(images.to_levels(best()))
 
         picture = optimize(photo, style, options, on_step=on_step).picture
         bar.empty()
         place.empty()
-        return _to_levels(picture)
+        return images.to_levels(picture)
     finally:
         _one_at_a_time.release()
-
-
-def _to_levels(picture):
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
