@@ -1,10 +1,14 @@
 """Libraries without their remarks on the terminal."""
 
+import ctypes
 import logging
 import os
 import sys
 import tempfile
 import warnings
+from pathlib import Path
+
+import PIL
 
 NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 """A file that is there where Linux has an NVIDIA driver."""
@@ -44,3 +48,7 @@ def quiet_pillow():
     """Keeps Pillow's remarks on odd files off the terminal: they do not tell which file it is."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    # Its libtiff writes past Python, in pieces, which from a thread that reads fall amid our lines.
+    libraries = Path(PIL.__file__).parent.parent / "pillow.libs"  # Where its wheels for Linux are.
+    for library in libraries.glob("libtiff-*.so*"):
+        ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)
