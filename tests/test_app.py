@@ -385,7 +385,8 @@ def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
     chooser.set_input_files({"name": "a.heic", "mimeType": "image/heic", "buffer": b"x"})
     alert = tab.get_by_role("alert")
     alert.wait_for()
-    assert alert.bounding_box()["width"] > 100  # Streamlit's own is a pixel wide.
+    # Streamlit's own is a pixel wide; the sheet that widens it may arrive after the uploader.
+    wait_for(lambda: alert.bounding_box()["width"] > 100, 60)
 
 
 def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
