@@ -245,11 +245,11 @@ class InferenceConfig:
     """bfloat16, by OpenVINO on a CPU made for it, takes about half the time; few pixels then differ
     by more than two grey levels."""
 
-    format: Literal["keep", "jpg", "png", "webp"] = "keep"
+    format: Literal["keep", "jpg", "png", "webp", "avif"] = "keep"
     """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
 
     quality: int = 92
-    """Quality of JPEG, WebP and videos, 1 to 100."""
+    """Quality of JPEG, WebP, AVIF and videos, 1 to 100."""
 
     skip_existing: bool = False
     """Leave out photos and videos whose stylised file is there already."""

@@ -33,8 +33,8 @@ def main():
 def check(config):
     """Raises a UserError unless the command makes sense and what it will write can be written."""
     output = Path(config.output)
-    if output.suffix.lower() not in images.EXTENSIONS:
-        known = " ".join(sorted(images.EXTENSIONS))
+    if output.suffix.lower() not in images.OUTPUTS:
+        known = " ".join(sorted(images.OUTPUTS))
         raise UserError(f"--output {output}: the suffix names no known format; use one of {known}")
     if output.is_dir():
         raise UserError(f"--output {output}: is a folder; give a file name")

@@ -6,6 +6,7 @@ a palette, CMYK, 16 bits, a wide-gamut profile. What cannot be read or written e
 """
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -24,9 +25,12 @@ from fst.files import ImageError
 _FORMAT_OF = {
     **dict.fromkeys((".jpg", ".jpeg"), "JPEG"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
-    **{f".{name.lower()}": name for name in ("PNG", "WEBP", "BMP", "GIF")},
+    **{f".{name.lower()}": name for name in ("PNG", "WEBP", "AVIF", "BMP", "GIF")},
 }
-EXTENSIONS = frozenset(_FORMAT_OF)
+OUTPUTS = frozenset(_FORMAT_OF)
+"""The suffixes of pictures that can be written, lower case."""
+
+EXTENSIONS = OUTPUTS | {".heic", ".heif", ".hif"}
 """The suffixes of files that are taken for pictures, lower case."""
 
 MAX_PIXELS = 250_000_000
@@ -229,6 +233,9 @@ def _own_pixel_limit():
                 Image.MAX_IMAGE_PIXELS = _limit_before
 
 
+_KINDS = "JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
+
+
 @contextlib.contextmanager
 def _decoding(name, data):
     """Turns whatever Pillow raises on a bad file, which is nearly anything, into an ImageError."""
@@ -239,10 +246,8 @@ def _decoding(name, data):
         raise
     except UnidentifiedImageError:
         page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
-        wanted = "the picture's own address" if page else "a JPEG, PNG, WebP, BMP, TIFF or GIF"
+        wanted = "the picture's own address" if page else f"a {_KINDS}"
         what = "a web page and not" if page else "not"
-        if data[4:8] == b"ftyp":  # Phones name such files .jpg too.
-            wanted = "a JPEG instead of HEIC or AVIF"
         raise ImageError(f"{name}: is {what} an image that can be read; give {wanted}") from None
     except Image.DecompressionBombError:
         raise _too_many_pixels(name) from None
@@ -279,10 +284,22 @@ def _open(data, name, enough=None):
 def _open_head(data, name):
     """An image whose pixels are not decoded yet."""
     # Pillow would also try formats that start other programs (EPS) or that nobody has tested here.
-    image = Image.open(io.BytesIO(data), formats=sorted(set(_FORMAT_OF.values())))
+    formats = set(_FORMAT_OF.values())
+    if data[4:8] == b"ftyp":  # HEIC, or AVIF; phones name such files .jpg too.
+        _learn_heic()
+        formats.add("HEIF")
+    image = Image.open(io.BytesIO(data), formats=sorted(formats))
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels(name)
     return image
+
+
+@functools.cache
+def _learn_heic():
+    """Teaches Pillow the format of iPhones; when one comes, since the import takes its time."""
+    import pi_heif
+
+    pi_heif.register_heif_opener()
 
 
 def _upright(image):
@@ -459,10 +476,10 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
     """Writes a picture in the format of `path`'s suffix, whole or not at all; makes its folders.
 
     Args:
-        path: a suffix in `EXTENSIONS`, in either case.
+        path: a suffix in `OUTPUTS`, in either case.
         rgb: `[H, W, 3]`, uint8, or float 0–255, which is rounded and clipped.
         alpha: uint8 `[H, W]` or None; JPEG and BMP have none and get the picture over white.
-        quality: 1–100, for JPEG and WebP.
+        quality: 1–100, for JPEG, WebP and AVIF.
         exif: EXIF bytes such as `Picture.exif`; BMP and GIF have none.
 
     Raises:
@@ -470,8 +487,8 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
         ValueError: a float picture holds NaN.
     """
     path = Path(path)
-    if path.suffix.lower() not in EXTENSIONS:
-        known = " ".join(sorted(EXTENSIONS))
+    if path.suffix.lower() not in OUTPUTS:
+        known = " ".join(sorted(OUTPUTS))
         raise ImageError(f"{path}: the suffix names no known format; use one of {known}")
     if rgb.dtype != np.uint8:
         if np.isnan(rgb).any():
@@ -525,6 +542,7 @@ def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
     options = {
         # 4:4:4 keeps colour at full resolution: stylised pictures have sharp coloured edges.
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
+        "AVIF": {"quality": quality, "subsampling": "4:4:4"},
         # exact keeps the colour of transparent pixels.
         "WEBP": {"quality": quality, "exact": True},
     }.get(file_format, {})

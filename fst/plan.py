@@ -11,8 +11,8 @@ from fst.config import ALL_STYLES
 from fst.errors import UserError
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
-# colours, too few for a painting, and what names no format at all is mostly a JPEG.
-_KEPT = {suffix: suffix for suffix in images.EXTENSIONS} | {".gif": ".png"}
+# colours, too few for a painting, HEIC is only read, and what names no format is mostly a JPEG.
+_KEPT = {suffix: suffix for suffix in images.OUTPUTS} | {".gif": ".png"}
 _UNNAMED = ".jpg"
 
 _SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the same format.
@@ -112,7 +112,7 @@ def _is_file(config):
 def _check_suffix(config, output):
     suffix = output.suffix.lower()
     moving = is_video(config.input[0])
-    known = video.OUTPUTS if moving else images.EXTENSIONS
+    known = video.OUTPUTS if moving else images.OUTPUTS
     if suffix not in known:
         kind = "format of a video" if moving else "known format"
         raise UserError(

@@ -5,6 +5,7 @@ import itertools
 import time
 
 import numpy as np
+import pillow_heif
 import pytest
 import tensorflow as tf
 from conftest import draw_photo
@@ -103,6 +104,11 @@ def write_webp(path):
     return COLOUR
 
 
+def write_heic(path):
+    pillow_heif.from_pillow(Image.new("RGB", (60, 50), COLOUR)).save(path, quality=-1, chroma=444)
+    return COLOUR
+
+
 def write_animation(path):
     frames = [Image.new("RGB", (60, 50), colour) for colour in (COLOUR, (0, 0, 255))]
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -144,6 +150,7 @@ def write_cmyk(path):
         ("a.bmp", write_lossless),
         ("a.tiff", write_lossless),
         ("a.tif", write_lossless),
+        ("a.HEIC", write_heic),
         ("a.gif", write_animation),
         ("grey.jpg", write_grey),
         ("grey.png", write_grey),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pillow_heif
 import pytest
 from conftest import ROOT, draw_photo, run
 from PIL import Image, ImageCms
@@ -121,7 +122,9 @@ def test_one_photo_to_a_folder(stylise, tmp_path, output):
     assert files(tmp_path / output) == ["a.png"]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".webp", ".bmp", ".tiff", ".gif"])
+@pytest.mark.parametrize(
+    "suffix", [".jpg", ".JPEG", ".png", ".webp", ".avif", ".bmp", ".tiff", ".gif"]
+)
 def test_suffix_of_the_output_file_decides_the_format(stylise, tmp_path, suffix):
     output = tmp_path / f"b{suffix}"
     assert stylise(write(tmp_path / "a.png"), "-o", output).code == 0
@@ -151,13 +154,14 @@ def test_max_size_scales_down_but_never_up(stylise, tmp_path):
 
 def test_quality_changes_the_size_of_the_file(stylise, tmp_path):
     photo, sizes = write(tmp_path / "a.png", 1, 120, 120), []
-    for suffix in ("jpg", "webp"):
+    for suffix in ("jpg", "webp", "avif"):
         for quality in (10, 95):
             output = tmp_path / f"b{quality}.{suffix}"
             assert stylise(photo, "-o", output, "--quality", quality).code == 0
             sizes.append(output.stat().st_size)
     assert sizes[0] < sizes[1] / 2
     assert sizes[2] < sizes[3] / 2
+    assert sizes[4] < sizes[5] / 2
 
 
 # --- What photos hold ----------------------------------------------------------------------------
@@ -470,7 +474,10 @@ def test_recursive_mirrors_the_tree(stylise, trip, tmp_path):
             assert (new.size, new.format) == (old.size, old.format)
 
 
-@pytest.mark.parametrize(("wanted", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
+KINDS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "avif": "AVIF"}
+
+
+@pytest.mark.parametrize(("wanted", "kind"), KINDS.items())
 def test_format_of_a_folder(stylise, trip, tmp_path, wanted, kind):
     assert stylise(trip, "-o", tmp_path / "out", "--recursive", "--format", wanted).code == 0
     names = files(tmp_path / "out")
@@ -479,6 +486,30 @@ def test_format_of_a_folder(stylise, trip, tmp_path, wanted, kind):
         assert Path(name).suffix.lower() == f".{wanted}"
         with Image.open(tmp_path / "out" / name) as image:
             assert image.format == kind
+
+
+def test_photos_of_an_iphone_become_jpegs_beside_those_of_the_same_name(stylise, tmp_path):
+    tall = Image.fromarray(draw_photo(1, 40, 56))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "in").mkdir()
+    for name in ("IMG_1.HEIC", "IMG_2.heif"):
+        pillow_heif.from_pillow(tall).save(tmp_path / "in" / name, exif=exif.tobytes())
+    write(tmp_path / "in" / "IMG_1.jpg", 2)
+    done = stylise(tmp_path / "in", "-o", tmp_path / "out")
+    assert (done.code, done.out) == (0, f"3 of 3 stylised into {tmp_path / 'out'}\n")
+    names = files(tmp_path / "out")
+    assert len(names) == 3
+    sizes = {}
+    for name in names:
+        with Image.open(tmp_path / "out" / name) as image:
+            sizes[name], kind = image.size, image.format
+        assert kind == "JPEG"
+    assert sizes["IMG_2.jpg"] == (40, 56)
+    assert sorted(sizes.values()) == [(40, 56), (40, 56), (56, 40)]
+    refused = stylise(tmp_path / "in" / "IMG_1.HEIC", "-o", tmp_path / "a.heic")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "names no known format; use one of .avif" in refused.err
 
 
 def test_output_inside_the_input_is_not_read(stylise, trip):

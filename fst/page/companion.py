@@ -16,7 +16,7 @@ _one_at_a_time = threading.Lock()
 def show(upload):
     """Draws the companion's controls for a photo, an `Upload`, and its result."""
     st.caption("Any picture can be the style, without training; it takes minutes, not a moment.")
-    file = st.file_uploader("Style picture", type=uploads.STYLE_TYPES, key="companion")
+    file = st.file_uploader("Style picture", type=uploads.TYPES, key="companion")
     size = st.select_slider("Size (long side, px)", [128, 256, 384, 512], 256)
     steps = st.select_slider("Steps", [25, 50, 100, 200], 50)
     if st.button("Begin", disabled=file is None):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from fst import images
 from fst.page import companion, sheet, slider, studio, uploads
 from fst.page.words import plain, told
 
@@ -50,8 +49,7 @@ def _photo():
     if source == "Camera":
         file = st.camera_input("Take a photo", label_visibility="collapsed", resolution="1080p")
     else:
-        kinds = sorted(suffix[1:] for suffix in images.EXTENSIONS)
-        file = st.file_uploader("Your photo", type=kinds, label_visibility="collapsed")
+        file = st.file_uploader("Your photo", type=uploads.TYPES, label_visibility="collapsed")
     if file is None:
         st.session_state.pop("upload", None)
         if source == "Camera":

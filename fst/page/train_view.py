@@ -47,7 +47,7 @@ def _preset_words(preset):
 def _begin(trainings):
     st.subheader("A new style")
     with st.form("training"):
-        file = st.file_uploader("Style picture", type=uploads.STYLE_TYPES)
+        file = st.file_uploader("Style picture", type=uploads.TYPES)
         name = st.text_input("Name of the style", placeholder="as the picture's file")
         content = st.text_input(
             "Folder of photos, on the machine that serves this page", TrainingConfig.content

@@ -11,8 +11,8 @@ from fst import files, images
 MAX_PIXELS = 50_000_000
 """The largest picture that is taken."""
 
-STYLE_TYPES = ("jpg", "jpeg", "png", "webp")
-"""What a style picture's file may be called."""
+TYPES = sorted(suffix[1:] for suffix in images.EXTENSIONS)
+"""What a picture's file may be called, without the dot."""
 
 PREVIEW = 704
 """Long side of the preview, px."""
