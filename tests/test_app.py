@@ -364,6 +364,49 @@ def test_a_visitor_stylises_and_downloads(tab):
     assert images.load_picture(str(download.value.path())).rgb.shape == (700, 900, 3)
 
 
+def swipe(page, x, y, across=0, down=0):
+    """Puts a finger on the page, moves it by so many px, and lifts it."""
+    session = page.context.new_cdp_session(page)
+    for step in range(9):
+        kind = "touchMove" if step else "touchStart"
+        point = {"x": x + across * step / 8, "y": y + down * step / 8}
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_the_knob_follows_mouse_and_finger_but_not_one_that_scrolls(browser, server):
+    context = browser.new_context(viewport={"width": 390, "height": 700}, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(server[0])
+    shown(page)
+    knob = page.get_by_role("slider", name="share of the photo")
+    figure = page.locator("figure", has=knob)
+
+    def at(share):
+        figure.scroll_into_view_if_needed()  # Once it has come to rest.
+        box = figure.bounding_box()
+        return box["x"] + share * box["width"], box["y"] + box["height"] / 2
+
+    page.mouse.move(*at(0.5))
+    page.mouse.down()
+    page.mouse.move(*at(0.3), steps=4)
+    page.mouse.up()
+    put = knob.input_value()
+    assert abs(float(put) - 30) <= 1
+    before = figure.bounding_box()["y"]
+    swipe(page, *at(0.8), down=-150)
+    wait_for(lambda: figure.bounding_box()["y"] < before - 50, 10)  # The page has scrolled.
+    assert knob.input_value() == put
+    swipe(page, *at(0.8), across=-0.2 * figure.bounding_box()["width"])
+    wait_for(lambda: abs(float(knob.input_value()) - 60) <= 1, 10)
+    page.touchscreen.tap(*at(0.1))
+    wait_for(lambda: knob.input_value() == "10", 10)
+    knob.press("ArrowRight")
+    assert knob.input_value() == "11"
+    context.close()
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [(b"just some text", "is not an image"), (bomb(), "202 million pixels")],

@@ -12,8 +12,9 @@ HTML = """<figure><img id="after" alt="the stylised picture"><img id="before" al
 </figure>"""
 
 CSS = """
-figure { --at: 50%; margin: 0; position: relative; width: fit-content; max-width: 100%;
-  border-radius: 8px; overflow: hidden; touch-action: pan-y; font: 14px var(--st-font) }
+figure { --at: 50%; margin: 0; position: relative; cursor: ew-resize; width: fit-content;
+  max-width: 100%; border-radius: 8px; overflow: hidden; touch-action: pan-y;
+  font: 14px var(--st-font) }
 img { display: block; max-width: 100%; height: auto; user-select: none }
 #before { position: absolute; inset: 0; width: 100%; height: 100%;
   clip-path: inset(0 calc(100% - var(--at)) 0 0) }
@@ -24,20 +25,51 @@ i::after { content: "◂ ▸"; position: absolute; top: 50%; left: 50%; width: 3
   background: #fff; color: #333; box-shadow: 0 1px 5px #0008; font: 16px sans-serif;
   line-height: 36px; letter-spacing: 1px }
 input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
-  cursor: ew-resize }
-figure:focus-within { outline: 3px solid var(--st-primary-color); outline-offset: -3px }
+  pointer-events: none }
+figure:has(input:focus-visible) { outline: 3px solid var(--st-primary-color); outline-offset: -3px }
 span { position: absolute; bottom: 8px; padding: 2px 8px; border-radius: 6px; background: #000a;
   color: #fff; pointer-events: none }
 """
 
 # Called again with each new picture; the knob stays where the visitor has put it.
+#
+# The input is for the keyboard and for screen readers. Under a finger it would jump at the first
+# touch, and a visitor who only scrolls past the picture would move it: so a finger moves the knob
+# once it goes sideways, or taps; one that goes up or down the browser takes for scrolling, and
+# cancels.
 JS = """
 export default ({ parentElement, data }) => {
   const find = (what) => parentElement.querySelector(what);
+  const figure = find("figure");
+  const input = find("input");
+  let pressed = null;
+  const show = () => figure.style.setProperty("--at", input.value + "%");
+  const follow = (event) => {
+    const { left, width } = figure.getBoundingClientRect();
+    input.value = (100 * (event.clientX - left)) / width;
+    show();
+  };
   find("#before").src = data.before;
   find("#after").src = data.after;
-  find("input").oninput = (event) =>
-    find("figure").style.setProperty("--at", event.target.value + "%");
+  input.oninput = show;
+  figure.ondragstart = () => false;
+  figure.onpointerdown = (event) => {
+    if (event.button !== 0) return;
+    pressed = { x: event.clientX, moving: event.pointerType === "mouse" };
+    figure.setPointerCapture(event.pointerId);
+    if (pressed.moving) follow(event);
+  };
+  figure.onpointermove = (event) => {
+    if (!pressed) return;
+    pressed.moving ||= Math.abs(event.clientX - pressed.x) > 6;
+    if (pressed.moving) follow(event);
+  };
+  figure.onpointerup = (event) => {
+    if (pressed) follow(event);
+    pressed = null;
+    input.focus({ preventScroll: true });
+  };
+  figure.onpointercancel = () => (pressed = null);
 };
 """
 
