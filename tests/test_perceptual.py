@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.perceptual import (
     CONTENT_LAYERS,
@@ -48,7 +49,8 @@ class TinyFeatures:
 
 
 def tiny_loss(styles, features=None, **options):
-    options = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names, **options}
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    options = {**layers, "tv_weight": 0.0, **options}
     return PerceptualLoss(features or TinyFeatures(), styles, **options)
 
 
@@ -134,6 +136,14 @@ def test_nothing_is_lost_where_all_are_the_same(form):
     assert terms.content == 0
     assert terms.style == pytest.approx(0, abs=1e-9)
     assert terms.total == pytest.approx(0, abs=1e-8)
+
+
+def test_the_terms_weigh_what_they_weigh_in_training():
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    loss = PerceptualLoss(TinyFeatures(), [picture(12, 10)], **layers)
+    terms = terms_of(loss, picture(8, 8, 1)[None], picture(8, 8, 2)[None])
+    weights = TrainingConfig.content_weight, TrainingConfig.style_weight, TrainingConfig.tv_weight
+    assert terms.total == pytest.approx(np.dot(weights, terms[1:]), rel=1e-5)
 
 
 def test_each_term_answers_for_itself():
@@ -287,7 +297,7 @@ def test_mean_form_by_hand():
     assert terms.style == pytest.approx((12 - 1) ** 2 / 9)
     # One step down and one to the right, of 4 levels of 255.
     assert terms.tv == pytest.approx(8 / 255)
-    assert terms.total == pytest.approx(terms.content + 5 * terms.style + 0.5 * terms.tv)
+    assert terms.total == pytest.approx(terms.content + 3 * terms.style + 0.5 * terms.tv)
 
 
 def test_mean_forms_total_variation_is_tensorflows():
