@@ -137,7 +137,7 @@ class TrainingConfig:
         if self.style_weight == self.content_weight == 0:
             raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
         if not self.name and isinstance(self.style, str):
-            object.__setattr__(self, "name", _name_from(self.style))
+            object.__setattr__(self, "name", name_from(self.style))
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise UserError(f"--name '{self.name}' may hold letters, digits, '_', '-', '.' only")
 
@@ -392,6 +392,7 @@ def last_part(path):
     return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def _name_from(style):
+def name_from(style):
+    """What a style is called where nothing else is said: as its picture, a path or an address."""
     stem = Path(last_part(style)).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"

@@ -86,8 +86,8 @@ class Runs:
         Raises:
             UserError: one is running, the name is taken, the picture or an option is no good.
         """
-        if not re.fullmatch(r"\w[\w-]{0,59}", name):
-            raise UserError("the name may hold letters, digits, '_' and '-', 60 at most")
+        if not re.fullmatch(r"\w[\w.-]{0,59}", name):
+            raise UserError("the name may hold letters, digits, '_', '-', '.' only, 60 at most")
         uploads.check(*picture)
         images.find_images(options["content"])  # Raises where there is no such folder.
         if (self._styles / name).exists():

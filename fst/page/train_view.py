@@ -1,12 +1,11 @@
 """The page on which styles are trained, and those that there are."""
 
 import re
-from pathlib import Path
 
 import streamlit as st
 
 from fst import checkpoint, history
-from fst.config import PRESETS, TrainingConfig
+from fst.config import PRESETS, TrainingConfig, name_from
 from fst.page import runs, settings, sheet, uploads, weights
 from fst.page.words import plain, told
 
@@ -62,7 +61,7 @@ def _begin(trainings):
             st.error("Give a style picture first.")
             return
         weights.check_vgg19()
-        name = name.strip() or re.sub(r"[^\w-]+", "_", Path(file.name).stem)
+        name = name.strip() or name_from(file.name)[:60]
         picture = (file.name, file.getvalue())
         trainings.start(name, picture, content=content.strip(), preset=preset, **options)
         st.rerun()
