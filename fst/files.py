@@ -1,6 +1,7 @@
 """Files and addresses: bytes in, and results that stand under their name only when whole."""
 
 import contextlib
+import csv
 import os
 import re
 import shutil
@@ -137,6 +138,23 @@ def atomic_path(path):
     except BaseException:
         _remove(temporary)
         raise
+
+
+def write_table(path, header, rows):
+    """Writes a CSV file, whole or not at all.
+
+    Args:
+        header: the columns' names.
+        rows: lists of what str makes texts of.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file).writerows([header, *rows])
 
 
 def check_writable(path, flag, folder=False):

@@ -1,6 +1,5 @@
 """The command `python -m fst.gatys`: files in, files out, and what is shown meanwhile."""
 
-import csv
 import itertools
 import signal
 from pathlib import Path
@@ -95,18 +94,13 @@ def _optimize(config, content, styles):
 
 def write_trace(path, trace):
     """Writes the losses of every step as CSV; raises a UserError if that fails."""
+    header = ["step", "height", "width", "total", "content", "style", "tv", "best", "seconds"]
+    rows = [
+        [*step[:3], *(f"{value:.8g}" for value in (*step.losses, step.best)), f"{step.seconds:.3f}"]
+        for step in trace
+    ]
     try:
-        with (
-            files.atomic_path(path) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(
-                ["step", "height", "width", "total", "content", "style", "tv", "best", "seconds"]
-            )
-            for step in trace:
-                losses = [f"{value:.8g}" for value in (*step.losses, step.best)]
-                writer.writerow([*step[:3], *losses, f"{step.seconds:.3f}"])
+        files.write_table(path, header, rows)
     except OSError as error:
         raise UserError(f"--trace {path}: cannot be written ({files.reason_of(error)})") from error
 

@@ -3,7 +3,6 @@
 python -m fst.gatys ... --sweep style_weight=1,4,16 content_layers=relu3_1,relu4_2
 """
 
-import csv
 import dataclasses
 import itertools
 import math
@@ -205,16 +204,11 @@ def _text(value):
 
 
 def _write_table(path, axes, done):
+    rows = []
+    for values, _, numbers in done:
+        texts = [f"{n:.6g}" if isinstance(n, float) else n for n in numbers.values()]
+        rows.append([*map(_text, values), *texts])
     try:
-        with (
-            files.atomic_path(path) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            for values, _, numbers in done:
-                if file.tell() == 0:
-                    writer.writerow([*axes, *numbers])
-                texts = [f"{n:.6g}" if isinstance(n, float) else n for n in numbers.values()]
-                writer.writerow([*map(_text, values), *texts])
+        files.write_table(path, [*axes, *done[0][2]], rows)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({files.reason_of(error)})") from error
