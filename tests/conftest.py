@@ -1,10 +1,12 @@
 """What several test files share: small photos, a style, VGG19 weights, and how to run a command."""
 
+import functools
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -40,6 +42,26 @@ def random_network(width, seed):
     return network
 
 
+class Result(NamedTuple):
+    """How a command ended that was run in this process."""
+
+    code: int
+    out: str
+    err: str
+
+
+def files(folder):
+    """Every file below, hidden ones too, so that litter is found."""
+    folder = Path(folder)
+    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+
+
+def pixels(path):
+    """A picture file's pixels, uint8 `[H, W, 3]`."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def weights_of(network):
     """A network's weights as `Checkpoint.read_weights` gives those of a file."""
     return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
@@ -53,6 +75,14 @@ def photos(tmp_path_factory):
         picture = draw_photo(index, 72 + 4 * index, 100 - 3 * index)
         Image.fromarray(picture).save(folder / f"photo{index:02d}.jpg", quality=95)
     return folder
+
+
+@pytest.fixture(scope="session")
+def load_vgg_once():
+    """`load_vgg19`, which loads each kind only once for all tests."""
+    from fst import perceptual
+
+    return functools.cache(perceptual.load_vgg19)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import contextlib
 import csv
 import dataclasses
 import errno
-import functools
 import inspect
 import itertools
 import os
@@ -15,11 +14,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run
+from conftest import ROOT, Result, draw_photo, files, pixels, run
 from PIL import Image
 
 from fst import cli, errors, gatys_command, gatys_config, images, perceptual, quiet
@@ -39,22 +37,10 @@ LIGHT = {
 }
 
 
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session")
-def load_once():
-    """`load_vgg19`, which loads each kind only once for all tests."""
-    return functools.cache(perceptual.load_vgg19)
-
-
 @pytest.fixture
-def stylise(vgg_file, load_once, monkeypatch, capfd):
+def stylise(vgg_file, load_vgg_once, monkeypatch, capfd):
     """Runs `python -m fst.gatys ARGUMENTS...` in this process, which has TensorFlow already."""
-    monkeypatch.setattr(perceptual, "load_vgg19", load_once)
+    monkeypatch.setattr(perceptual, "load_vgg19", load_vgg_once)
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
     # Ignored, so that a stop which the command does not see ends no tests.
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -89,20 +75,9 @@ def wanted(vgg, pictures, styles=("style",), **options):
 
 
 @pytest.fixture
-def vgg(load_once, vgg_file, monkeypatch):
+def vgg(load_vgg_once, vgg_file, monkeypatch):
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
-    return load_once("imagenet", "float32", "max")
-
-
-def files(folder):
-    """Every file below, hidden ones too, so that litter is found."""
-    folder = Path(folder)
-    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    return load_vgg_once("imagenet", "float32", "max")
 
 
 def frames(path):
@@ -185,14 +160,14 @@ OPTIONS = {
 }
 
 
-def test_every_option_reaches_the_optimiser(stylise, load_once, pictures, tmp_path):
+def test_every_option_reaches_the_optimiser(stylise, load_vgg_once, pictures, tmp_path):
     """tests/test_gatys.py shows for each that it changes the picture."""
     assert set(OPTIONS) == {field.name for field in dataclasses.fields(GatysOptions)}
     names = ("content", "style", "other")
     output = tmp_path / "out.png"
     done = stylise(*(pictures / f"{name}.png" for name in names), "-o", output, **OPTIONS)
     assert done.code == 0
-    features = load_once("imagenet", "float32", "average")
+    features = load_vgg_once("imagenet", "float32", "average")
     result = wanted(features, pictures, names[1:], **OPTIONS)
     np.testing.assert_array_equal(pixels(output), np.rint(result.picture))
 

@@ -13,12 +13,11 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pillow_heif
 import pytest
-from conftest import ROOT, draw_photo, run
+from conftest import ROOT, Result, draw_photo, files, pixels, run
 from PIL import Image, ImageCms
 
 import fst
@@ -37,12 +36,6 @@ def load_once():
 @pytest.fixture(scope="session")
 def waves(load_once, styles):
     return load_once("waves", str(styles))
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -88,17 +81,6 @@ def write(path, seed=0, height=40, width=56, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw_photo(seed, height, width)).save(path, **options)
     return path
-
-
-def files(folder):
-    """Every file below, hidden ones too, so that litter is found."""
-    folder = Path(folder)
-    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 # --- One photo -----------------------------------------------------------------------------------

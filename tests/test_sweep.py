@@ -1,16 +1,14 @@
 """`--sweep`: how it is read, which combinations it makes, and what is kept of them."""
 
 import csv
-import functools
 import re
 import signal
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from conftest import draw_photo
+from conftest import Result, draw_photo, files
 from PIL import Image
 
 from fst import errors, gatys_command, grid, images, metrics, perceptual, sweep
@@ -134,21 +132,10 @@ def test_a_swept_preset_brings_its_own_options():
 LIGHT = "--content-layers relu2_1 --style-layers relu1_1 --size 64 --style-size 64 --steps 3"
 
 
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="session")
-def load_once():
-    return functools.cache(perceptual.load_vgg19)
-
-
 @pytest.fixture
-def try_all(vgg_file, load_once, monkeypatch, capfd, tmp_path):
+def try_all(vgg_file, load_vgg_once, monkeypatch, capfd, tmp_path):
     """Sweeps in this process: `python -m fst.gatys content.png style.png -o sweep.png ...`."""
-    monkeypatch.setattr(perceptual, "load_vgg19", load_once)
+    monkeypatch.setattr(perceptual, "load_vgg19", load_vgg_once)
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
     before = signal.getsignal(signal.SIGTERM)
     Image.fromarray(draw_photo(1, 48, 64)).save(tmp_path / "content.png")
@@ -184,11 +171,6 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def files(folder):
-    folder = Path(folder)
-    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-
-
 def at(monkeypatch, picture, step, action):
     """Has `action()` called when this step of this picture is told of."""
     from fst.report import StepReporter
@@ -207,7 +189,7 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_grid_and_table(try_all, drawn, load_once, tmp_path):
+def test_grid_and_table(try_all, drawn, load_vgg_once, tmp_path):
     done = try_all("style_weight=0.5,50", "content_layer=relu1_1,relu2_1,relu1_1+relu2_1")
     output = tmp_path / "out" / "sweep.png"
     assert done.code == 0
@@ -235,7 +217,7 @@ def test_grid_and_table(try_all, drawn, load_once, tmp_path):
             content,
             tmp_path / "style.png",
             GatysOptions(style_weight=weight, content_layers=tuple(name.split("+")), **options),
-            features=load_once("imagenet", "float32", "max"),
+            features=load_vgg_once("imagenet", "float32", "max"),
         )
         np.testing.assert_array_equal(drawn["rows"][place[0]][place[1]], result.picture)
         found = [float(row[name]) for name in ("total", "content", "style", "tv")]
