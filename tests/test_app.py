@@ -3,6 +3,7 @@
 import concurrent.futures
 import io
 import os
+import re
 import shutil
 import socket
 import struct
@@ -273,16 +274,18 @@ def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(caplog):
 
 
 @pytest.fixture(scope="module")
-def server(styles, tmp_path_factory):
+def server(styles, vgg_file, tmp_path_factory):
     """The address of the page with two tiny styles, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("server")
+    shutil.copytree(styles, folder / "styles")
     environment = {
         **os.environ,
-        "FST_PAGE_CHECKPOINTS": str(styles),
+        "FST_PAGE_CHECKPOINTS": str(folder / "styles"),
         "FST_PAGE_RUNS": str(folder / "runs"),
+        "FST_VGG19_WEIGHTS": str(vgg_file),
     }
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
     command += ["--server.port", str(port), "--server.address", "127.0.0.1"]
@@ -438,6 +441,29 @@ def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
     alert = tab.get_by_role("alert")
     alert.wait_for()
     assert alert.inner_text() == "Give a style picture first."
+
+
+def test_a_training_begun_on_the_page_outlives_a_reload_stops_and_goes_on(tab, photos):
+    tab.get_by_role("link", name="Train a style of your own").click()
+    tab.get_by_role("heading", name="A new style").wait_for()
+    chooser = tab.locator("input[type=file]").first
+    picture = {"name": "My Stripes.jpg", "mimeType": "image/jpeg", "buffer": jpeg()}
+    chooser.set_input_files(picture)
+    tab.get_by_role("textbox", name="Folder of photos").fill(str(photos))
+    tab.get_by_role("button", name="Train", exact=True).click()
+    title = tab.get_by_role("heading", name="my stripes")
+    title.wait_for()
+    tab.reload()
+    title.wait_for()
+    tab.get_by_text(re.compile(r"step \d+ of 1000")).wait_for()
+    assert tab.get_by_role("button", name="Train", exact=True).count() == 0  # One at a time.
+    tab.get_by_role("button", name="Stop").click()
+    tab.get_by_text(re.compile(r"Stopped at step \d+ of 1000")).wait_for()
+    tab.get_by_role("button", name="Train", exact=True).wait_for()
+    tab.get_by_role("button", name="Go on").click()
+    tab.get_by_role("button", name="Stop").click()
+    tab.get_by_text("Stopped at step").wait_for()
+    assert "Traceback" not in tab.content()
 
 
 def test_ten_visitors_at_once_are_all_answered(browser, server):

@@ -63,6 +63,8 @@ def _begin(trainings):
         weights.check_vgg19()
         name = name.strip() or name_from(file.name)[:60]
         picture = (file.name, file.getvalue())
+        if "start_from" in options:
+            options["width"] = _checkpoint(options["start_from"]).read_width()
         trainings.start(name, picture, content=content.strip(), preset=preset, **options)
         st.rerun()
 
