@@ -36,6 +36,9 @@ EXTENSIONS = OUTPUTS | {".heic", ".heif", ".hif"}
 MAX_PIXELS = 250_000_000
 """The largest picture that is decoded: 750 MB as uint8 RGB. Beyond lie mostly crafted files."""
 
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
+"""The longest side, in px, of the formats that have a limit; AVIF's is that of its readers."""
+
 MIN_SIDE = 16
 """The shortest side a training photo may have, in px: below, a crop would be all blur."""
 
@@ -311,7 +314,7 @@ def _upright(image):
 def _frames_note(image):
     """What to say of a file that holds more pictures than the one that is taken, or None."""
     # A phone's JPEG holds a preview or a depth map beside the photo, which nobody would miss.
-    if image.format not in ("GIF", "PNG", "TIFF", "WEBP"):
+    if image.format not in ("GIF", "PNG", "TIFF", "WEBP", "AVIF"):
         return None
     try:
         several = image.is_animated
@@ -534,6 +537,9 @@ def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
     Raises:
         OSError, ValueError: the format cannot hold the picture's size.
     """
+    longest = max(rgb.shape[:2])
+    if longest > MAX_SIDES.get(file_format, longest):
+        raise ValueError(f"{file_format} holds {MAX_SIDES[file_format]} px a side at most")
     if file_format in ("JPEG", "BMP"):
         rgb, alpha = over_white(rgb, alpha), None
     image = Image.fromarray(rgb)

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -110,6 +111,32 @@ def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(page_styles)
     np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
 
 
+def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(page_styles, monkeypatch):
+    buffer = io.BytesIO()
+    Image.new("RGB", (images.MAX_SIDES["JPEG"] + 1, 20)).save(buffer, "PNG")
+    upload = uploads.open_upload("a.png", buffer.getvalue())
+    monkeypatch.setattr(studio, "_paint", lambda *_: pytest.fail("painted"))
+    with pytest.raises(UserError, match="choose PNG"):
+        studio.full_size(upload, "sand", studio.Look(), "JPEG")
+
+
+def training_form():
+    from fst.page import train_view
+
+    train_view.show({})
+
+
+def test_the_owner_can_name_the_photos_to_train_on(page_styles, monkeypatch, tmp_path):
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setenv("FST_PAGE_RUNS", str(tmp_path))
+    labels = [box.label for box in AppTest.from_function(training_form).run(timeout=60).text_input]
+    assert any("Folder of photos" in label for label in labels)
+    monkeypatch.setenv("FST_PAGE_PHOTOS", str(tmp_path))
+    labels = [box.label for box in AppTest.from_function(training_form).run(timeout=60).text_input]
+    assert labels == ["Name of the style"]
+
+
 def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(page_styles, monkeypatch):
     upload = uploads.open_upload("a.png", jpeg())
     _, whole = studio.full_size(upload, "sand", studio.Look(), "PNG")
@@ -200,6 +227,7 @@ def test_the_slider_loads_nothing_from_elsewhere():
 
 def test_words_of_visitors_are_no_markdown():
     assert plain("[a](http://b) <i>\n*c*") == r"\[a\]\(http\://b\) \<i\> \*c\*"
+    assert plain("1. monet&co") == r"1\. monet\&co"  # no list, and no character by its number
 
 
 def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
@@ -221,13 +249,14 @@ def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_fi
         del options[name]
     trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
     picture = ("stripes.png", style.read_bytes())
-    run = trainings.start("mine", picture, **options)
+    name = "current.json"  # What the page keeps beside a training's folder must not be in its way.
+    run = trainings.start(name, picture, **options)
     process = psutil.Process(run.pid)
     try:
         assert os.getsid(run.pid) == run.pid  # It outlives the server's session.
-        with pytest.raises(UserError, match="'mine' is being trained"):
+        with pytest.raises(UserError, match=r"'current\.json' is being trained"):
             trainings.start("other", picture, **options)
-        state = tmp_path / "styles" / "mine" / "training" / "state.npz"
+        state = tmp_path / "styles" / name / "training" / "state.npz"
         wait_for(lambda: state.exists() or not run.running())
         assert state.exists(), trainings.log_tail(run)
         again = runs.Runs(tmp_path / "runs", tmp_path / "styles")  # as after a reload
@@ -251,6 +280,12 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
     with pytest.raises(UserError, match="the name may hold"):
         trainings.start(name, ("a.png", style.read_bytes()), content=str(photos))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_folder_of_photos_is_not_this_one(tmp_path, style):
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    with pytest.raises(UserError, match="name a folder of photos"):
+        trainings.start("mine", ("a.png", style.read_bytes()), content="")
 
 
 def fails():
@@ -297,6 +332,9 @@ def server(styles, vgg_file, tmp_path_factory):
     finally:
         process.terminate()
         process.wait(30)
+        training = runs.Runs(folder / "runs", folder / "styles").current()
+        if training and training.running():  # It would outlive the tests.
+            os.kill(training.pid, signal.SIGKILL)
 
 
 def _listens(port):
@@ -444,25 +482,27 @@ def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
 
 
 def test_a_training_begun_on_the_page_outlives_a_reload_stops_and_goes_on(tab, photos):
+    tab.set_default_timeout(180_000)  # The first step waits for TensorFlow, and for other tests.
     tab.get_by_role("link", name="Train a style of your own").click()
-    tab.get_by_role("heading", name="A new style").wait_for()
-    chooser = tab.locator("input[type=file]").first
+    page = tab.locator(".stMainBlockContainer")  # Streamlit's own "Stop" stands above it.
+    page.get_by_role("heading", name="A new style").wait_for()
     picture = {"name": "My Stripes.jpg", "mimeType": "image/jpeg", "buffer": jpeg()}
-    chooser.set_input_files(picture)
-    tab.get_by_role("textbox", name="Folder of photos").fill(str(photos))
-    tab.get_by_role("button", name="Train", exact=True).click()
-    title = tab.get_by_role("heading", name="my stripes")
+    page.locator("input[type=file]").first.set_input_files(picture)
+    page.get_by_role("textbox", name="Folder of photos").fill(str(photos))
+    train = page.get_by_role("button", name="Train", exact=True)
+    train.click()
+    title = page.get_by_role("heading", name="my stripes")
     title.wait_for()
     tab.reload()
     title.wait_for()
-    tab.get_by_text(re.compile(r"step \d+ of 1000")).wait_for()
-    assert tab.get_by_role("button", name="Train", exact=True).count() == 0  # One at a time.
-    tab.get_by_role("button", name="Stop").click()
-    tab.get_by_text(re.compile(r"Stopped at step \d+ of 1000")).wait_for()
-    tab.get_by_role("button", name="Train", exact=True).wait_for()
-    tab.get_by_role("button", name="Go on").click()
-    tab.get_by_role("button", name="Stop").click()
-    tab.get_by_text("Stopped at step").wait_for()
+    page.get_by_text(re.compile(r"^step \d+ of 1000")).wait_for()
+    assert train.count() == 0  # One at a time.
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text(re.compile(r"Stopped at step \d+ of 1000")).wait_for()
+    train.wait_for()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped at step").wait_for()
     assert "Traceback" not in tab.content()
 
 

@@ -259,13 +259,13 @@ def test_every_format_is_read_from_its_content(tmp_path, file_format, options, t
     picture.rgb[0, 0] = 0  # The caller owns the array.
 
 
-@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_first_frame_of_an_animation(file_format):
     first, second = (Image.new("RGB", (32, 20), colour) for colour in ("red", "blue"))
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encode(first, file_format, save_all=True, append_images=[second], **options)
     picture = load(data)
-    assert (picture.rgb == (255, 0, 0)).all()
+    np.testing.assert_allclose(picture.rgb.astype(int), first, atol=3 * (file_format == "AVIF"))
     kind = "a document of several pages" if file_format == "TIFF" else "animated"
     assert picture.notes == (f"{kind}, only its first picture is taken",)
     turned = load(encode(first, "TIFF", save_all=True, append_images=[second], exif=exif_with(6)))
@@ -961,9 +961,14 @@ def test_unknown_suffix_names_the_known(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_format_cannot_hold(tmp_path):
-    with pytest.raises(ImageError, match=r"wide\.webp: cannot be written") as error:
-        images.save_picture(tmp_path / "wide.webp", np.zeros((1, 16_384, 3), np.uint8))
+@pytest.mark.parametrize("file_format", images.MAX_SIDES)
+def test_what_a_format_cannot_hold(tmp_path, file_format):
+    path, longest = tmp_path / f"wide.{file_format.lower()}", images.MAX_SIDES[file_format]
+    images.save_picture(path, np.zeros((1, longest, 3), np.uint8))
+    assert images.load_picture(path).rgb.shape == (1, longest, 3)
+    path.unlink()
+    with pytest.raises(ImageError, match=r"wide\.\w+: cannot be written: .* a side") as error:
+        images.save_picture(path, np.zeros((longest + 1, 1, 3), np.uint8))
     one_line(error)
     assert list(tmp_path.iterdir()) == []
 

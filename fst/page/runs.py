@@ -1,9 +1,9 @@
 """Trainings in the background: `train.py` as a process of its own, one at a time.
 
-runs/current.json   which training was started last, and its process
+runs/.current.json  which training was started last, and its process
 runs/<name>/        the style picture and the log of each
 
-The process outlives the page and its server; `current.json` leads back to it.
+The process outlives the page and its server; `.current.json` leads back to it.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from fst.errors import UserError
 from fst.page import uploads
 
 _PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
+_CURRENT, _LOCK = ".current.json", ".lock"  # No style is called so: names begin with a letter.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,22 +35,20 @@ class Run:
     Attributes:
         name: of the style.
         steps: that it is to take.
-        command: the command line.
+        command: the command line, which tells its process from a later one of the same number.
         pid: of its process.
-        born: when the process began, which tells it from a later one of the same number.
     """
 
     name: str
     steps: int
     command: list
     pid: int
-    born: float
 
     def running(self):
         """Whether its process works still."""
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self.born and process.status() != "zombie"
+            return process.cmdline() == self.command and process.status() != "zombie"
         except psutil.Error:
             return False
 
@@ -68,7 +67,7 @@ class Runs:
     def current(self):
         """The training that was started last, a `Run`, or None."""
         try:
-            return Run(**json.loads((self._folder / "current.json").read_text(encoding="utf-8")))
+            return Run(**json.loads((self._folder / _CURRENT).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -89,6 +88,8 @@ class Runs:
         if not re.fullmatch(r"\w[\w.-]{0,59}", name):
             raise UserError("the name may hold letters, digits, '_', '-', '.' only, 60 at most")
         uploads.check(*picture)
+        if not options["content"]:
+            raise UserError("name a folder of photos to train on")
         images.find_images(options["content"])  # Raises where there is no such folder.
         if (self._styles / name).exists():
             raise UserError(f"there is something called '{name}' already; choose another name")
@@ -137,7 +138,7 @@ class Runs:
             UserError: one is running.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with open(self._folder / "lock", "w") as lock:
+        with open(self._folder / _LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             run = self.current()
             if run and run.running():
@@ -154,9 +155,8 @@ class Runs:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        born = psutil.Process(process.pid).create_time()
-        run = Run(name, steps, command, process.pid, born)
-        with files.atomic_path(self._folder / "current.json") as path:
+        run = Run(name, steps, command, process.pid)
+        with files.atomic_path(self._folder / _CURRENT) as path:
             path.write_text(json.dumps(dataclasses.asdict(run)), encoding="utf-8")
         return run
 

@@ -16,6 +16,11 @@ def runs_folder():
     return Path(os.environ.get("FST_PAGE_RUNS", "runs"))
 
 
+def photos_folder():
+    """The folder of photos to train on, FST_PAGE_PHOTOS; None where visitors may name any."""
+    return os.environ.get("FST_PAGE_PHOTOS")
+
+
 def training_offered():
     """Whether visitors may train: FST_PAGE_TRAINING=off hides it."""
     return os.environ.get("FST_PAGE_TRAINING", "on").lower() not in ("off", "0", "no")

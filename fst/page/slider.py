@@ -13,8 +13,8 @@ HTML = """<figure><img id="after" alt="the stylised picture"><img id="before" al
 
 CSS = """
 figure { --at: 50%; margin: 0; position: relative; cursor: ew-resize; width: fit-content;
-  max-width: 100%; border-radius: 8px; overflow: hidden; touch-action: pan-y;
-  font: 14px var(--st-font) }
+  max-width: 100%; border-radius: 8px; overflow: hidden; touch-action: pan-y pinch-zoom;
+  direction: ltr; font: 14px var(--st-font) }
 img { display: block; max-width: 100%; height: auto; user-select: none }
 #before { position: absolute; inset: 0; width: 100%; height: 100%;
   clip-path: inset(0 calc(100% - var(--at)) 0 0) }
@@ -54,22 +54,25 @@ export default ({ parentElement, data }) => {
   input.oninput = show;
   figure.ondragstart = () => false;
   figure.onpointerdown = (event) => {
-    if (event.button !== 0) return;
+    if (!event.isPrimary || event.button !== 0 || event.ctrlKey) return;
     pressed = { x: event.clientX, moving: event.pointerType === "mouse" };
     figure.setPointerCapture(event.pointerId);
     if (pressed.moving) follow(event);
   };
   figure.onpointermove = (event) => {
-    if (!pressed) return;
+    if (!pressed || !event.isPrimary) return;
     pressed.moving ||= Math.abs(event.clientX - pressed.x) > 6;
     if (pressed.moving) follow(event);
   };
   figure.onpointerup = (event) => {
-    if (pressed) follow(event);
-    pressed = null;
+    if (!pressed || !event.isPrimary) return;
+    follow(event);
     input.focus({ preventScroll: true });
   };
-  figure.onpointercancel = () => (pressed = null);
+  // After a lifted finger too, and where the browser has taken it for scrolling or zooming.
+  figure.onlostpointercapture = (event) => {
+    if (event.isPrimary) pressed = null;
+  };
 };
 """
 

@@ -48,7 +48,7 @@ def _begin(trainings):
     with st.form("training"):
         file = st.file_uploader("Style picture", type=uploads.TYPES)
         name = st.text_input("Name of the style", placeholder="as the picture's file")
-        content = st.text_input(
+        content = settings.photos_folder() or st.text_input(
             "Folder of photos, on the machine that serves this page", TrainingConfig.content
         )
         preset = st.selectbox("Preset", PRESETS, format_func=_preset_words)
