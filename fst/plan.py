@@ -192,22 +192,29 @@ def _distinct(jobs):
     """Gives the second photo that would become `a.jpg` the name `a-2.jpg`, and so on.
 
     A photo that was given twice is done once. Names that differ in case alone count as the same:
-    on many file systems they are.
+    on many file systems they are. Photos that keep their suffix come first: `a.heic` laid beside
+    `a.jpg` must not take the name that `a.jpg` had in an earlier run.
     """
-    jobs = list(jobs)
+    once = {}
+    for job in jobs:
+        once.setdefault((_identity(job.source), job.target), job)
+    jobs = list(once.values())
     wanted = {_key(job.target) for job in jobs}
-    taken, seen, distinct = set(), set(), []
-    for source, target, _ in jobs:
-        if (_identity(source), target) in seen:
-            continue
-        seen.add((_identity(source), target))
-        name, number = target, 2
+    taken, names = set(), {}
+    for job in sorted(jobs, key=_changes_suffix):
+        target = name = job.target
+        number = 2
         while _key(name) in taken or (name != target and _key(name) in wanted):
             name = target.with_name(f"{target.stem}-{number}{target.suffix}")
             number += 1
         taken.add(_key(name))
-        distinct.append(Job(source, name, renamed=name != target))
-    return distinct
+        names[job] = name
+    return [Job(job.source, names[job], renamed=names[job] != job.target) for job in jobs]
+
+
+def _changes_suffix(job):
+    source = _name_of_url(job.source) if files.is_url(job.source) else Path(job.source)
+    return source.suffix.lower() != job.target.suffix.lower()
 
 
 def _identity(source):
