@@ -30,7 +30,8 @@ RUN sed -i "s/^tensorflow>/${TENSORFLOW}>/" requirements.txt \
 RUN useradd --uid 1000 --no-create-home fst \
     && mkdir -m 1777 /keras
 COPY . .
-RUN chown -R fst checkpoints \
+RUN mkdir runs \
+    && chown -R fst checkpoints runs \
     && ln -s /app/container/fst.sh /usr/local/bin/fst
 USER 1000
 

@@ -134,14 +134,22 @@ def test_the_image_is_run_by_a_common_user_and_tells_its_health(dockerfile):
     assert os.access(ENTRY, os.X_OK)
 
 
-def test_compose_serves_the_page():
+def test_compose_serves_the_page(dockerfile):
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     page = compose["services"]["page"]
     assert page["command"] == ["app"]
     assert [port.split(":")[-2:] for port in page["ports"]] == [["8501", "8501"]]
-    mounts = dict(volume.split(":") for volume in page["volumes"])
-    assert mounts == {"checkpoints": "/app/checkpoints", "keras": "/keras"}
-    assert set(compose["volumes"]) == set(mounts)
+    mounts = dict(volume.split(":")[:2] for volume in page["volumes"])
+    assert set(compose["volumes"]) == {name for name in mounts if not name.startswith("./")}
+    assert mounts["keras"] == "/keras"
+    # What the page writes to outlives the container, and belongs to its user.
+    (owned,) = [rest for rest in rest_of(dockerfile, "RUN") if "chown" in rest]
+    environment = page["environment"]
+    for folder in (environment["FST_PAGE_CHECKPOINTS"], environment["FST_PAGE_RUNS"]):
+        assert folder in mounts.values()
+        assert Path(folder).name in owned.split("&&")[1].split()
+    photos = environment["FST_PAGE_PHOTOS"]
+    assert [m.split(":")[2:] for m in page["volumes"] if m.split(":")[1] == photos] == [["ro"]]
     assert (ROOT / page["build"] / "Dockerfile").is_file()
 
 
