@@ -160,7 +160,10 @@ def local_channels(config):
         trained = trained if trained.is_dir() else Path(config.output) / config.start_from
         found["start_from"] = _place(str(trained), "--start-from", Path.is_dir, "trained style")
     if config.preview:
-        found["previews"] = [_place(p, "--preview", Path.is_file, "photo") for p in config.preview]
+        for photo in config.preview:
+            if not Path(photo).is_file():  # Of any bucket either: they are sent along one by one.
+                raise UserError(f"--preview {photo}: there is no such photo on this machine")
+        found["previews"] = list(config.preview)
     return found
 
 

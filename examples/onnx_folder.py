@@ -43,6 +43,8 @@ def main():
     paths = sorted(path for path in args.photos.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         fail(f"{args.photos} holds no photos ({' '.join(sorted(SUFFIXES))})")
+    if args.output.resolve() == args.photos.resolve():
+        fail(f"{args.output} is the folder of the photos: name another for the stylised ones")
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False  # It would keep memory for each new size of photo.
     try:
@@ -58,7 +60,7 @@ def main():
         try:
             (stylised,) = session.run(["stylized"], {"image": load_photo(path, args.size)})
             Image.fromarray(stylised[0]).save(args.output / path.name, quality=92)
-        except OSError as error:
+        except Exception as error:  # A damaged photo may raise nearly anything in Pillow.
             failed += 1
             print(f"failed: {path}: {error}", file=sys.stderr)
     print(f"{len(paths) - failed} of {len(paths)} stylised into {args.output}")

@@ -76,6 +76,8 @@ def main():
     paths = sorted(path for path in args.photos.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         fail(f"{args.photos} holds no photos ({' '.join(sorted(SUFFIXES))})")
+    if args.output.resolve() == args.photos.resolve():
+        fail(f"{args.output} is the folder of the photos: name another for the stylised ones")
     if args.size < 16 or args.batch_size < 1:
         fail("--size is at least 16, --batch-size at least 1")
 

@@ -228,6 +228,7 @@ def test_two_pictures_in_the_style_channel_are_refused(tmp_path):
         (["--content", "nowhere"], "--content nowhere: there is no such folder of photos"),
         (["--vgg-weights", "nowhere.h5"], "--vgg-weights nowhere.h5: there is no such file"),
         (["--preview", "nowhere.jpg"], "--preview nowhere.jpg: there is no such photo"),
+        (["--preview", "s3://bucket/a.jpg"], "s3://bucket/a.jpg: there is no such photo on this"),
         (["--start-from", "nowhere"], "nowhere: there is no such trained style"),
         (["--hours", "0"], "--hours must be from 0.1 to 672"),
         ([], "the SageMaker SDK is not installed"),

@@ -138,6 +138,11 @@ def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_ex
     code, _, errors = run_example(example, style / kind, tmp_path, tmp_path / "out")
     assert (code, len(errors)) == (2, 1)
     assert "holds no photos" in errors[0]
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    code, _, errors = run_example(example, style / kind, folder, folder / ".")
+    assert (code, len(errors)) == (2, 1)
+    assert "is the folder of the photos" in errors[0]
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_ray_stylises_a_tree_of_photos_and_goes_on(style, folder, tmp_path):
