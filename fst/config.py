@@ -246,7 +246,8 @@ class InferenceConfig:
     by more than two grey levels."""
 
     format: Literal["keep", "jpg", "png", "webp", "avif"] = "keep"
-    """Format of the pictures in an OUTPUT folder; keep: each photo's own, GIF becomes PNG."""
+    """Format of the pictures in an OUTPUT folder; keep: each photo's own, but PNG for GIF, and
+    JPEG for HEIC and for what names no format."""
 
     quality: int = 92
     """Quality of JPEG, WebP, AVIF and videos, 1 to 100."""
