@@ -127,6 +127,7 @@ def load_picture(source, data=None, *, keep_private=False):
         # Pillow converts from LAB by itself, and a profile with it would speak of LAB.
         profile = None if image.mode == "LAB" else image.info.get("icc_profile")
         rgb, profile_note = _to_srgb(colour, profile)
+        profile_note = profile_note or _coded_colours_note(image)
         return Picture(
             rgb=np.array(rgb),
             alpha=None if alpha is None else np.array(alpha),
@@ -411,6 +412,17 @@ def _to_srgb(image, profile):
     except Exception:  # PyCMSError and OSError, and more from broken text in the profile.
         return image.convert("RGB"), "colour profile cannot be used, colours taken as sRGB"
     return converted, f"colour profile '{title}' converted to sRGB"
+
+
+def _coded_colours_note(image):
+    """What to say where a HEIC names its colours by the numbers of ITU-T H.273, or None."""
+    coded = image.info.get("nclx_profile")
+    if not coded or image.info.get("icc_profile"):
+        return None
+    primaries = {9: "Rec. 2020", 11: "DCI-P3", 12: "Display P3"}.get(coded["color_primaries"])
+    curve = {16: "PQ", 18: "HLG"}.get(coded["transfer_characteristics"])
+    names = " ".join(name for name in (primaries, curve) if name)
+    return f"colours of {names} taken as sRGB" if names else None
 
 
 def _title_of(profile):

@@ -286,6 +286,27 @@ def test_damaged_second_picture_does_not_lose_the_first():
         assert (load(data[:end]).rgb == (255, 0, 0)).all()
 
 
+@pytest.mark.parametrize(
+    ("primaries", "curve", "notes"),
+    [
+        (1, 13, ()),
+        (12, 13, ("colours of Display P3 taken as sRGB",)),
+        (9, 16, ("colours of Rec. 2020 PQ taken as sRGB",)),
+    ],
+)
+def test_colours_that_a_heic_names_by_number_are_noted(primaries, curve, notes):
+    heic = pillow_heif.from_pillow(Image.fromarray(GRADIENT))
+    heic.info["nclx_profile"] = {
+        "color_primaries": primaries,
+        "transfer_characteristics": curve,
+        "matrix_coefficients": 6,
+        "full_range_flag": 1,
+    }
+    buffer = io.BytesIO()
+    heic.save(buffer, quality=-1, chroma=444, save_nclx_profile=True)
+    assert load(buffer.getvalue()).notes == notes
+
+
 def test_grey():
     picture = load(encode(GRADIENT[..., 0]))
     np.testing.assert_array_equal(picture.rgb, GRADIENT[..., [0, 0, 0]])
