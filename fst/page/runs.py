@@ -48,7 +48,9 @@ class Run:
         """Whether its process works still."""
         try:
             process = psutil.Process(self.pid)
-            return process.cmdline() == self.command and process.status() != "zombie"
+            # But for the interpreter, which on macOS may be a stub that starts another.
+            same = process.cmdline()[1:] == self.command[1:]
+            return same and process.status() != "zombie"
         except psutil.Error:
             return False
 
