@@ -36,8 +36,8 @@ EXTENSIONS = OUTPUTS | {".heic", ".heif", ".hif"}
 MAX_PIXELS = 250_000_000
 """The largest picture that is decoded: 750 MB as uint8 RGB. Beyond lie mostly crafted files."""
 
-MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
-"""The longest side, in px, of the formats that have a limit; AVIF's is that of its readers."""
+# The longest side, px, of the formats that have a limit; AVIF's is that of its readers.
+_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
 
 MIN_SIDE = 16
 """The shortest side a training photo may have, in px: below, a crop would be all blur."""
@@ -538,6 +538,13 @@ def save_or_rescue(path, picture):
         raise ImageError(f"{error}; the picture is in {rescue}") from error
 
 
+def check_fits(file_format, height, width):
+    """Raises a ValueError where a format, by Pillow's name, cannot hold a picture of that size."""
+    longest = _MAX_SIDES.get(file_format)
+    if longest and max(height, width) > longest:
+        raise ValueError(f"{file_format} holds {longest} px a side at most")
+
+
 def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
     """The bytes of a picture file.
 
@@ -549,9 +556,7 @@ def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
     Raises:
         OSError, ValueError: the format cannot hold the picture's size.
     """
-    longest = max(rgb.shape[:2])
-    if longest > MAX_SIDES.get(file_format, longest):
-        raise ValueError(f"{file_format} holds {MAX_SIDES[file_format]} px a side at most")
+    check_fits(file_format, *rgb.shape[:2])
     if file_format in ("JPEG", "BMP"):
         rgb, alpha = over_white(rgb, alpha), None
     image = Image.fromarray(rgb)

@@ -113,7 +113,7 @@ def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(page_styles)
 
 def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(page_styles, monkeypatch):
     buffer = io.BytesIO()
-    Image.new("RGB", (images.MAX_SIDES["JPEG"] + 1, 20)).save(buffer, "PNG")
+    Image.new("RGB", (65_501, 20)).save(buffer, "PNG")
     upload = uploads.open_upload("a.png", buffer.getvalue())
     monkeypatch.setattr(studio, "_paint", lambda *_: pytest.fail("painted"))
     with pytest.raises(UserError, match="choose PNG"):

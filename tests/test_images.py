@@ -982,9 +982,11 @@ def test_unknown_suffix_names_the_known(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("file_format", images.MAX_SIDES)
-def test_what_a_format_cannot_hold(tmp_path, file_format):
-    path, longest = tmp_path / f"wide.{file_format.lower()}", images.MAX_SIDES[file_format]
+@pytest.mark.parametrize(
+    ("suffix", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)]
+)
+def test_what_a_format_cannot_hold(tmp_path, suffix, longest):
+    path = tmp_path / f"wide.{suffix}"
     images.save_picture(path, np.zeros((1, longest, 3), np.uint8))
     assert images.load_picture(path).rgb.shape == (1, longest, 3)
     path.unlink()

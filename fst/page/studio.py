@@ -116,8 +116,10 @@ def full_size(upload, name, wanted, kind, max_side=0, tell=lambda words, share=0
         photo = images.at_most(images.over_white(picture.rgb, picture.alpha), max_side)
         alpha = picture.alpha if picture.alpha is None else images.at_most(picture.alpha, max_side)
         _check_size(photo, wanted.scale)
-        if max(photo.shape[:2]) > images.MAX_SIDES.get(kind, uploads.MAX_PIXELS):
-            raise UserError(f"{kind} has no room for so long a side: choose PNG or a smaller size")
+        try:  # Before the painting, which takes its time.
+            images.check_fits(kind, *photo.shape[:2])
+        except ValueError as error:
+            raise UserError(f"{error}: choose PNG or a smaller size") from None
         stylised = _paint(name, photo, wanted.scale, tell)
         tell("writing the file …", 1.0)
         result = dress(photo, stylised, wanted)
