@@ -140,8 +140,9 @@ def test_compose_serves_the_page(dockerfile):
     assert page["command"] == ["app"]
     assert [port.split(":")[-2:] for port in page["ports"]] == [["8501", "8501"]]
     mounts = dict(volume.split(":")[:2] for volume in page["volumes"])
-    assert set(compose["volumes"]) == {name for name in mounts if not name.startswith("./")}
-    assert mounts["keras"] == "/keras"
+    named = {"checkpoints": "/app/checkpoints", "runs": "/app/runs", "keras": "/keras"}
+    assert mounts == {**named, "./photos": "/photos"}
+    assert set(compose["volumes"]) == set(named)
     # What the page writes to outlives the container, and belongs to its user.
     (owned,) = [rest for rest in rest_of(dockerfile, "RUN") if "chown" in rest]
     environment = page["environment"]
