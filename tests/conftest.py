@@ -50,6 +50,21 @@ class Result(NamedTuple):
     err: str
 
 
+def run_here(main, command, monkeypatch, capture):
+    """Runs a command's `main` in this process, which has TensorFlow already; gives a `Result`.
+
+    Args:
+        command: its words, the program's name first.
+        capture: pytest's `capsys` or `capfd`.
+    """
+    from fst import errors
+
+    monkeypatch.setattr(sys, "argv", [str(word) for word in command])
+    with pytest.raises(SystemExit) as stop:
+        errors.run(main)
+    return Result(stop.value.code, *capture.readouterr())
+
+
 def files(folder):
     """Every file below, hidden ones too, so that litter is found."""
     folder = Path(folder)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo
+from conftest import draw_photo, run_here
 from PIL import Image
 
 import compare as command
-from fst import errors, images, metrics
+from fst import images, metrics
 from fst.compare import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
 from fst.files import ImageError
@@ -78,11 +78,7 @@ def run(monkeypatch, capsys):
     """Runs compare.py in this process: exit code, what it printed, what it complained of."""
 
     def call(words):
-        monkeypatch.setattr("sys.argv", ["compare.py", *words])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(command.main)
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
+        return run_here(command.main, ["compare.py", *words], monkeypatch, capsys)
 
     return call
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Result, draw_photo, files, pixels, run
+from conftest import ROOT, Result, draw_photo, files, pixels, run, run_here
 from PIL import Image
 
-from fst import cli, errors, gatys_command, gatys_config, images, perceptual, quiet
+from fst import cli, gatys_command, gatys_config, images, perceptual, quiet
 from fst.config import flag_of, words_of
 from fst.errors import UserError
 from fst.gatys import optimize
@@ -47,10 +47,7 @@ def stylise(vgg_file, load_vgg_once, monkeypatch, capfd):
 
     def call(*arguments, **options):
         flags = words_of({**LIGHT, **options})
-        monkeypatch.setattr(sys, "argv", ["gatys", *map(str, arguments), *flags])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(gatys_command.main)
-        return Result(stop.value.code, *capfd.readouterr())
+        return run_here(gatys_command.main, ["gatys", *arguments, *flags], monkeypatch, capfd)
 
     yield call
     signal.signal(signal.SIGTERM, before)
@@ -507,10 +504,7 @@ def wrong(pictures, tmp_path, monkeypatch, capfd):
     before = signal.getsignal(signal.SIGTERM)
 
     def call(command):
-        monkeypatch.setattr(sys, "argv", ["gatys", *command.split()])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(gatys_command.main)
-        return Result(stop.value.code, *capfd.readouterr())
+        return run_here(gatys_command.main, ["gatys", *command.split()], monkeypatch, capfd)
 
     yield call
     signal.signal(signal.SIGTERM, before)

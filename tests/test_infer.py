@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from conftest import ROOT, Result, draw_photo, files, pixels, run
+from conftest import ROOT, draw_photo, files, pixels, run, run_here
 from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import errors, images, inference, look, plan
+from fst import images, inference, look, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
 
@@ -50,10 +50,7 @@ def stylise(styles, load_once, monkeypatch, capsys):
         # The engine that the tests' own pictures are made with: they are compared to the bit.
         engine = () if "--engine" in arguments else ("--engine", "tensorflow")
         command = ["infer.py", "waves", "--checkpoints", styles, *engine, *arguments]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(infer.main)
-        return Result(stop.value.code, *capsys.readouterr())
+        return run_here(infer.main, command, monkeypatch, capsys)
 
     yield call
     signal.signal(signal.SIGTERM, before)
@@ -369,12 +366,10 @@ def test_python_looks_at_floats_unrounded(waves):
 def run_infer(monkeypatch, capsys, *arguments):
     """Runs `infer.py ARGUMENTS...`, whatever the style, in this process."""
     command = ["infer.py", *arguments, "--engine", "tensorflow"]
-    monkeypatch.setattr(sys, "argv", list(map(str, command)))
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop:
-        errors.run(infer.main)
+    done = run_here(infer.main, command, monkeypatch, capsys)
     signal.signal(signal.SIGTERM, before)
-    return Result(stop.value.code, *capsys.readouterr())
+    return done
 
 
 def shows(sheet, picture):

@@ -3,15 +3,14 @@
 import csv
 import re
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Result, draw_photo, files
+from conftest import draw_photo, files, run_here
 from PIL import Image
 
-from fst import errors, gatys_command, grid, images, metrics, perceptual, sweep
+from fst import gatys_command, grid, images, metrics, perceptual, sweep
 from fst.errors import UserError
 from fst.gatys import optimize
 from fst.gatys_config import GatysOptions
@@ -144,10 +143,7 @@ def try_all(vgg_file, load_vgg_once, monkeypatch, capfd, tmp_path):
     def call(*axes, flags="", output="out/sweep.png"):
         names = [str(tmp_path / name) for name in ("content.png", "style.png", output)]
         command = ["gatys", *names[:2], "-o", names[2], *LIGHT.split(), *flags.split()]
-        monkeypatch.setattr(sys, "argv", [*command, "--sweep", *axes])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(gatys_command.main)
-        return Result(stop.value.code, *capfd.readouterr())
+        return run_here(gatys_command.main, [*command, "--sweep", *axes], monkeypatch, capfd)
 
     yield call
     signal.signal(signal.SIGTERM, before)

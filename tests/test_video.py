@@ -11,12 +11,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run
+from conftest import ROOT, draw_photo, run, run_here
 from PIL import Image
 from tiny import litter
 
 import infer
-from fst import errors, steady, video
+from fst import steady, video
 from fst.errors import UserError
 
 MATRICES = {"bt709": (1, 0.2126, 0.0722), "bt601": (5, 0.299, 0.114)}
@@ -625,10 +625,7 @@ def command(styles, monkeypatch, capsys):
 
     def call(*arguments):
         words = ["infer.py", "waves", "--checkpoints", styles, *arguments]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        with pytest.raises(SystemExit) as stop:
-            errors.run(infer.main)
-        return stop.value.code, *capsys.readouterr()
+        return run_here(infer.main, words, monkeypatch, capsys)
 
     yield call
     signal.signal(signal.SIGTERM, before)
