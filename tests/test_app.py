@@ -274,6 +274,24 @@ def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_fi
             process.kill()
 
 
+def test_a_training_counts_as_running_from_its_start(tmp_path, photos, style, monkeypatch):
+    # Linux shows a new process without its command line for a moment, and mostly too short to see.
+    shown = psutil.Process.cmdline
+    hidden = iter([True] * 20)
+
+    def late(process):
+        return [] if next(hidden, False) else shown(process)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", late)
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    picture = ("stripes.png", style.read_bytes())
+    run = trainings.start("mine", picture, content=str(photos))
+    try:
+        assert run.running()
+    finally:
+        os.kill(run.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("name", ["../up", "", "a b", ".hidden", "x" * 61])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
     trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")

@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -158,9 +159,17 @@ class Runs:
                 start_new_session=True,
             )
         run = Run(name, steps, command, process.pid)
+        _wait_until_known(run, process)
         with files.atomic_path(self._folder / _CURRENT) as path:
             path.write_text(json.dumps(dataclasses.asdict(run)), encoding="utf-8")
         return run
+
+
+def _wait_until_known(run, process, seconds=5):
+    """Waits for the system to show the command line, which it does a moment after the start."""
+    end = time.monotonic() + seconds
+    while not run.running() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def trained(styles):
