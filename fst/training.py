@@ -180,7 +180,7 @@ def run_steps(config, step, photos, state, recorders):
 def _held_interrupts():
     """Holds Ctrl-C back until the step is done: amid it the weights are moved on, the count is not.
 
-    A second Ctrl-C does not wait.
+    A second Ctrl-C does not wait; a second SIGTERM does, for it may come of itself.
 
     Yields:
         A function that tells whether Ctrl-C was pressed.
@@ -188,7 +188,7 @@ def _held_interrupts():
     came = []
 
     def hold(number, frame):
-        if came:
+        if came and number == signal.SIGINT:
             raise KeyboardInterrupt
         came.append(number)
 

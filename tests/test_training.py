@@ -287,6 +287,18 @@ class TestInterrupt:
             run(options)
         assert not os.listdir(f"{options['output']}/tiny/training")
 
+    def test_more_of_what_asks_to_stop_is_still_patient(self):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the commands do
+        try:
+            with training._held_interrupts() as interrupted:
+                for _ in range(3):
+                    signal.raise_signal(signal.SIGTERM)
+                assert interrupted()
+                with pytest.raises(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 class TestNotFinite:
     def test_keeps_the_last_good_state(self, options, tmp_path, monkeypatch):

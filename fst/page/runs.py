@@ -118,7 +118,8 @@ class Runs:
         """Asks the training to stop; it saves its state after the step that is under way."""
         run = self.current()
         if run and run.running():
-            os.kill(run.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # It has just ended by itself.
+                os.kill(run.pid, signal.SIGTERM)
 
     def finished(self, run):
         """Whether the style is trained."""

@@ -58,7 +58,7 @@ def _begin(trainings):
         return
     with told():
         if file is None:
-            st.error("Give a style picture first.")
+            st.error("Give a style picture first; one that is on its way takes a moment more.")
             return
         weights.check_vgg19()
         name = name.strip() or name_from(file.name)[:60]
@@ -138,8 +138,10 @@ def _tell(trainings, run, running, done, pages):
     lines = trainings.log_tail(run).splitlines() or [""]
     if running:
         st.progress(min(1.0, done / run.steps), _words(lines[-1], done, run.steps))
-        if st.button("Stop"):
+        if st.session_state.get("stopping") != run.pid and st.button("Stop"):
             trainings.stop()
+            st.session_state.stopping = run.pid
+        if st.session_state.get("stopping") == run.pid:
             st.info("It stops after the step that is under way, and can go on from there.")
     elif trainings.finished(run):
         st.success("Trained. It is among the styles now.")
