@@ -49,9 +49,10 @@ class History:
 
 def read_rows(path):
     """The rows of a history as lists of text; a torn last row of a killed run is left out."""
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         return []
-    text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     return [row for row in csv.reader(whole.splitlines()[1:]) if len(row) == len(COLUMNS)]
 
