@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -145,7 +146,13 @@ def real_vgg():
     return path
 
 
-def run(*command, timeout=300, **options):
+def without_progress(stderr):
+    """What a command said but how far it is, which only a run of half a minute tells."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if not re.match(r"\d+ of \d+ photos done, ", line))
+
+
+def run(*command, timeout=600, **options):
     """Runs `python command...` in the repository and returns the finished process."""
     return subprocess.run(
         [sys.executable, *map(str, command)],

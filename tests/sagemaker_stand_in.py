@@ -16,7 +16,6 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -36,10 +35,11 @@ from botocore.client import BaseClient
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
+from ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTS = ("127.0.0.1", "localhost")  # Two names of this machine stand for two instances.
-PATIENCE = 150
+PATIENCE = 600
 
 
 def main(folder, python, interrupt_after, options):
@@ -88,7 +88,7 @@ class Account:
             self.store_model(hosts, job.model_artifacts["S3ModelArtifacts"])
 
     def run_hosts(self, request, hosts, interrupt_after=0):
-        port = free_ports()
+        port = free_ports(2)
         for host in hosts:
             shutil.rmtree(host, ignore_errors=True)
             self.lay_out(request, host, [host.name for host in hosts], port)
@@ -185,19 +185,6 @@ class Account:
 
 def split(address):
     return re.fullmatch("s3://([^/]+)/(.*)", address).groups()
-
-
-def free_ports():
-    """The first of two ports, one after the other, that nobody listens on."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def wait_for_step(host, step, processes):

@@ -41,7 +41,7 @@ def stand_in(folder, options, *more, interrupt_after=0):
         ],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1500,
         check=False,
     )
 

@@ -166,7 +166,7 @@ def enter(*args, link=None, cwd="/"):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -150,13 +150,13 @@ def test_ray_stylises_a_tree_of_photos_and_goes_on(style, folder, tmp_path):
     photos, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(folder, photos / "sub")
     command = ("examples/ray_folder.py", style / "saved_model", photos, output, "--cpus", 1)
-    first = run(*command, timeout=120)
+    first = run(*command)
     assert first.returncode == 1, first.stderr
     assert first.stdout.strip() == "1 failed, 6 stylised"
     assert "broken.jpg: failed: cannot identify" in first.stderr
     check_folder(style, folder, output / "sub", suffixed=True)
     (output / "sub" / "d.png.jpg").unlink()
-    second = run(*command, timeout=120)
+    second = run(*command)
     assert second.stdout.strip() == "1 failed, 1 stylised, 5 there already"
     assert len([path for path in output.rglob("*") if path.is_file()]) == 6
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from conftest import ROOT, draw_photo, files, pixels, run, run_here
+from conftest import ROOT, draw_photo, files, pixels, run, run_here, without_progress
 from PIL import Image, ImageCms
 
 import fst
@@ -670,6 +670,7 @@ def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)  # Two write at once.
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
     lines = done.err.splitlines()
@@ -696,12 +697,13 @@ def test_ctrl_c_leaves_whole_files_only(styles, tmp_path):
         # A test run in the background of a shell would hand on that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 120
-    while len(list(output.glob("*.png"))) < 2 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while len(list(output.glob("*.png"))) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "stopped\n")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out, without_progress(err)) == (130, "", "stopped\n")
     assert 2 <= len(files(output)) < 60
     for name in files(output):
         assert re.fullmatch(r"\d\d\.png", name)
@@ -808,7 +810,9 @@ def test_style_with_missing_weights_is_not_filled_with_random_ones(styles, tmp_p
 
 def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
     photo = write(tmp_path / "a.png")
-    done = run("infer.py", styles / "waves", photo, "-o", tmp_path / "b.png")
+    # By the same engine as `waves`: another may round a value to its neighbour.
+    options = ("-o", tmp_path / "b.png", "--engine", "tensorflow")
+    done = run("infer.py", styles / "waves", photo, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"1 of 1 stylised into {tmp_path / 'b.png'}\n"
     np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(pixels(photo)))

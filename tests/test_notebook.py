@@ -53,7 +53,8 @@ def test_it_runs_from_start_to_end(notebook, vgg_file, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / name))
 
     place = {"metadata": {"path": str(PATH.parent)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
+    patience = {"timeout": 600, "startup_timeout": 300}
+    NotebookClient(notebook, **patience, kernel_name="python3", resources=place).execute()
 
     for cell in code_cells(notebook):
         drawn = [out for out in cell.outputs if "image/png" in out.get("data", {})]

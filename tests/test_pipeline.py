@@ -313,7 +313,7 @@ def test_an_interruption_finishes_what_is_being_written_and_begins_no_more():
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         list(run(range(100), stages(work=work, save=save)))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < SOON / 2
     assert not threads_left()
     assert 1 <= len(begun) <= 4
     assert sorted(begun) == sorted(written)

@@ -25,7 +25,7 @@ def options(photos, style, vgg_file, tmp_path):
 def refused(options, **settings):
     """Runs the command, which must refuse; returns its one line."""
     environment = {**os.environ, **settings}
-    done = run(*command_of(options), timeout=120, env=environment)
+    done = run(*command_of(options), env=environment)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr

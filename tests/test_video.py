@@ -752,12 +752,13 @@ def test_a_killed_run_leaves_nothing(styles, tmp_path):
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    deadline = time.monotonic() + 120
-    while not litter(tmp_path) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while not litter(tmp_path):
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "stopped"
     assert list(output.parent.iterdir()) == []

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from ports import free_ports
 from tiny import litter, read_losses, tiny_options
 
 from fst.config import TrainingConfig
@@ -93,7 +93,7 @@ def start(options, weights_path, devices=1, stop_at=-1, cluster=None):
 def finish(processes):
     """Waits for all; returns their exit codes and what each said."""
     try:
-        errors = [process.communicate(timeout=150)[1] for process in processes]
+        errors = [process.communicate(timeout=600)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -101,7 +101,8 @@ def finish(processes):
 
 
 def two_workers(options, folder, stop_at=(-1, -1)):
-    addresses = free_addresses(2)
+    port = free_ports(2)
+    addresses = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
     options = {**options, "distribute": "multiworker"}
     return finish(
         [
@@ -111,16 +112,6 @@ def two_workers(options, folder, stop_at=(-1, -1)):
             for index in range(2)
         ]
     )
-
-
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
 
 
 def load(path):
