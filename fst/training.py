@@ -154,8 +154,10 @@ def run_steps(config, step, photos, state, recorders):
         recorders: what is written down; None in a worker that leaves this to the chief.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the state after the step that was under way is saved.
+        KeyboardInterrupt: Ctrl-C was pressed, here or at another worker; the state after the step
+            that was under way, or with several workers the one after, is saved.
     """
+    stopping = workers.agreement(config, step.strategy)
     started = time.monotonic() - state.seconds
     try:
         with _held_interrupts() as interrupted:
@@ -165,14 +167,15 @@ def run_steps(config, step, photos, state, recorders):
                 state.seconds = time.monotonic() - started
                 if recorders:
                     recorders.after_step(step, losses)
-                if interrupted():
+                if stopping(interrupted()):
                     break
     except tf.errors.OpError:
         photos.raise_failure()  # In the user's terms, where the photos were the cause.
         raise
-    if interrupted():
+    if stopping(interrupted()):
         if recorders:
             recorders.save(step)
+        workers.meet(step.strategy)  # Until the chief has saved.
         raise KeyboardInterrupt
 
 

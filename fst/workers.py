@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import signal
+import threading
 
 import tensorflow as tf
 
 from fst.errors import UserError, first_line
+
+_PATIENCE = 100  # seconds until a worker that does not answer is given up
 
 
 def make_strategy(config, on_event=print):
@@ -27,7 +31,10 @@ def make_strategy(config, on_event=print):
             )
         on_event("waiting for the other workers")
         try:
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+            _be_patient(resolver.cluster_spec())
+            with _own_signals():
+                strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
         except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
             reason = first_line(error)
             raise UserError(
@@ -42,6 +49,41 @@ def make_strategy(config, on_event=print):
             f"make it a multiple of {replicas}"
         )
     return strategy, chief
+
+
+def _be_patient(cluster):
+    """Lets workers be silent for longer than TensorFlow's ten seconds.
+
+    A machine that is busy or swaps is silent for so long and well. One whose process has ended is
+    noticed at once all the same: its connection is closed.
+    """
+    try:
+        from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+        from tensorflow.python.distribute import multi_worker_util
+        from tensorflow.python.eager import context
+
+        context.context().configure_coordination_service(
+            service_type="standalone",
+            service_leader=multi_worker_util.coordination_leader(cluster),
+            heartbeat_timeout_in_ms=_PATIENCE * 1000,
+            coordinated_jobs=[
+                coordination_config_pb2.CoordinatedJob(name=job, num_tasks=cluster.num_tasks(job))
+                for job in cluster.jobs
+            ],
+        )
+    except (ImportError, TypeError):  # Not of TensorFlow's public parts: another version's differ.
+        pass
+
+
+@contextlib.contextmanager
+def _own_signals():
+    """Takes SIGTERM back from TensorFlow, which keeps it to itself: it would not stop a run."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _is_chief(resolver):
@@ -68,6 +110,33 @@ def meet(strategy, number=0):
         return [number]
     numbers = strategy.run(tf.function(lambda: tf.constant([number])))
     return strategy.gather(numbers, axis=0).numpy().tolist()
+
+
+def agreement(config, strategy):
+    """A function with which all workers stop after the same step.
+
+    One that stopped alone would leave the others waiting in a step, and their state unsaved. Every
+    worker calls the function after every step, and with what it wants; when one wants to stop, all
+    are told so after the step that follows. By then the answer has come: nobody waits for it.
+
+    Returns:
+        A function of whether this worker wants to stop, which tells whether all are to stop.
+    """
+    if config.distribute != "multiworker":
+        return lambda wanted: wanted
+    votes = [None]
+
+    @tf.function
+    def count(vote):
+        every = strategy.run(lambda: tf.identity(vote))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, every, axis=None)
+
+    def agreed(wanted):
+        votes.append(count(tf.constant(float(wanted))))
+        vote = votes.pop(0)
+        return vote is not None and bool(vote.numpy() > 0)
+
+    return agreed
 
 
 def share_batches(config, photos, strategy, start_step):

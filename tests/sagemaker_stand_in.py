@@ -74,7 +74,9 @@ class Account:
         count = request["ResourceConfig"]["InstanceCount"]
         hosts = [self.folder / "hosts" / name for name in HOSTS[:count]]
         if self.interrupt_after:
-            self.run_hosts(request, hosts, self.interrupt_after)
+            codes = self.run_hosts(request, hosts, self.interrupt_after)
+            if codes != [130] * count:
+                raise RuntimeError(f"the instances that were interrupted ended with {codes}")
         codes = self.run_hosts(request, hosts)
         job = sagemaker_backends[DEFAULT_ACCOUNT_ID]["eu-central-1"].training_jobs[
             request["TrainingJobName"]

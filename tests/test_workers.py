@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run
 from ports import free_ports
 from tiny import litter, read_losses, tiny_options
 
@@ -32,7 +32,7 @@ from fst import training
 from fst.config import TrainingConfig
 from fst.errors import run
 
-options, devices, weights_path, stop_at = json.loads(sys.argv[1])
+options, devices, weights_path, stop = json.loads(sys.argv[1])
 if devices > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
@@ -45,8 +45,8 @@ class Kept(training.TrainingStep):
         Kept.step = self
 
     def __call__(self, photos):
-        if int(self.optimizer.iterations.numpy()) == stop_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if stop and int(self.optimizer.iterations.numpy()) == stop[0]:
+            os.kill(os.getpid(), stop[1])
         return super().__call__(photos)
 
 training.TrainingStep = Kept
@@ -62,6 +62,7 @@ def main():
             kept[f"{replica}:{variable.path}"] = np.asarray(value)
     np.savez(weights_path, **kept)
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # As train.py does.
 run(main)
 """
 
@@ -72,8 +73,13 @@ def options(photos, style, vgg_file, tmp_path_factory):
     return tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
 
 
-def start(options, weights_path, devices=1, stop_at=-1, cluster=None):
-    """Starts a process that trains; `cluster` is a list of addresses and the index of its own."""
+def start(options, weights_path, devices=1, stop=None, cluster=None):
+    """Starts a process that trains.
+
+    Args:
+        stop: after how many steps it gets a signal, and which.
+        cluster: the addresses of all workers, and the index of its own.
+    """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
     if cluster:
         addresses, index = cluster
@@ -81,7 +87,7 @@ def start(options, weights_path, devices=1, stop_at=-1, cluster=None):
             {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         )
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps([options, devices, str(weights_path), stop_at])],
+        [sys.executable, "-c", SCRIPT, json.dumps([options, devices, str(weights_path), stop])],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -100,16 +106,15 @@ def finish(processes):
     return [process.returncode for process in processes], errors
 
 
-def two_workers(options, folder, stop_at=(-1, -1)):
+def two_workers(options, folder, stop=None):
+    """Runs two to their end; the second gets the signal `stop`."""
     port = free_ports(2)
     addresses = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
     options = {**options, "distribute": "multiworker"}
     return finish(
         [
-            start(
-                options, folder / f"{index}.npz", stop_at=stop_at[index], cluster=(addresses, index)
-            )
-            for index in range(2)
+            start(options, folder / f"{index}.npz", stop=stop if index else None, cluster=cluster)
+            for index, cluster in ((0, (addresses, 0)), (1, (addresses, 1)))
         ]
     )
 
@@ -187,14 +192,19 @@ def test_two_devices_learn_what_one_learns(options, alone, tmp_path):
     np.testing.assert_allclose(read_losses(folder_of(options)), losses, rtol=1e-3)
 
 
-def test_two_workers_learn_what_one_learns_though_one_is_killed(options, alone, tmp_path):
+def test_two_workers_learn_what_one_learns_though_one_is_stopped(options, alone, tmp_path):
     """The other one ends in a line, and the same commands go on where the state was saved."""
     options = {**options, "name": "workers"}
-    codes, errors = two_workers(options, tmp_path, stop_at=(-1, 5))
+    codes, errors = two_workers(options, tmp_path, stop=(5, signal.SIGKILL))
     assert codes == [2, -signal.SIGKILL]
-    last = errors[0].splitlines()[-1]
-    assert last.startswith("error: another worker has stopped")
+    (told,) = [line for line in errors[0].splitlines() if line.startswith("error: ")]
+    assert told.startswith("error: another worker has stopped")
     assert "Traceback" not in errors[0]
+
+    # One is asked to stop amid step 4, and both do after the step that follows.
+    codes, errors = two_workers(options, tmp_path, stop=(3, signal.SIGTERM))
+    assert codes == [130, 130], errors
+    assert read_losses(folder_of(options))[:, 0].tolist() == [1, 2, 3, 4, 5]
 
     codes, errors = two_workers(options, tmp_path)
     assert codes == [0, 0], errors
@@ -205,6 +215,25 @@ def test_two_workers_learn_what_one_learns_though_one_is_killed(options, alone, 
     np.testing.assert_allclose(read_losses(folder_of(options)), losses, rtol=1e-3)
     assert (folder_of(options) / "style.json").exists()
     assert not litter(folder_of(options))
+
+
+def test_a_silent_worker_is_waited_for_and_sigterm_still_stops_one():
+    script = """if True:
+        import os, signal
+        from tensorflow.python.eager import context
+        from fst import workers
+        from fst.config import TrainingConfig
+        workers.make_strategy(TrainingConfig(style="a.jpg", name="a", distribute="multiworker"))
+        coordination = context.context().config.experimental.coordination_config
+        print("patience", coordination.heartbeat_timeout_in_ms, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    """
+    cluster = {"worker": [f"127.0.0.1:{free_ports()}"]}
+    setting = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    done = run("-c", script, env={**os.environ, "TF_CONFIG": setting})
+    assert "patience 100000" in done.stdout, done.stderr
+    assert done.returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
