@@ -5,6 +5,7 @@ A frame comes out as pictures are everywhere here: upright, RGB in 0-255, whatev
 
 import collections
 import importlib
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,8 @@ from fst.files import ImageError
 
 # Colour codes of ITU-T H.273, as FFmpeg numbers them, to the matrices that its scaler knows.
 BT709 = 1
+_THREADS = 8  # that decode one video
+
 _BT601, _BT2020 = 5, 9
 _MATRICES = {1: BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: _BT2020, 10: _BT2020}
 LIMITED, FULL = 1, 2  # whether black and white are 16 and 235, or 0 and 255
@@ -85,6 +88,9 @@ class Clip:
             ) from None
         self.video = self._picture_stream()
         self.video.thread_type = "AUTO"
+        # With more than a dozen a damaged packet takes those after it along, and few cores feed a
+        # network that many frames.
+        self.video.codec_context.thread_count = min(os.cpu_count() or 1, _THREADS)
         self.sounds = [s for s in self.container.streams.audio if s.codec_context is not None]
         self.total = self.video.frames or round(self._seconds * (self.rate or 0)) or None
         self.notes = []
