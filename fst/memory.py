@@ -26,5 +26,14 @@ def available(groups=_GROUPS):
             left = int(Path(limit).read_text()) - int(Path(used).read_text())
         except (OSError, ValueError):  # No such group, or "max": no limit.
             continue
-        free = min(free, max(left, 0))
+        free = min(free, max(left, 0) + _cached(Path(used).with_name("memory.stat")))
     return free
+
+
+def _cached(statistics):
+    """Bytes of what is counted as used that the system gives back when asked: files read before."""
+    try:
+        rows = dict(line.split() for line in statistics.read_text().splitlines())
+        return int(rows.get("total_inactive_file") or rows["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return 0
