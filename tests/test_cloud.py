@@ -25,7 +25,7 @@ from fst.config import TrainingConfig
 from fst.errors import UserError
 
 SDK_PYTHON = ROOT / ".venv-cloud" / "bin" / "python"
-STEPS = 12
+STEPS = 40
 
 
 def stand_in(folder, options, *more, interrupt_after=0):
@@ -127,7 +127,7 @@ def test_an_interrupted_job_goes_on_from_s3(job):
     assert read_losses(folder / "styles" / "tiny")[:, 0].tolist() == list(range(1, STEPS + 1))
     for host in ("127.0.0.1", "localhost"):
         gone_on = re.findall(
-            r"going on after step (\d+) of 12", (folder / f"{host}.log").read_text()
+            rf"going on after step (\d+) of {STEPS}", (folder / f"{host}.log").read_text()
         )
         assert len(gone_on) == 1
         assert 6 <= int(gone_on[0]) < STEPS

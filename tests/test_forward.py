@@ -47,7 +47,7 @@ def test_shapes_are_the_networks(network):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=st.integers(16, 90), width=st.integers(16, 90))
 def test_every_engine_makes_the_networks_picture(network, run, engine, height, width):
     image = draw_photo(height, height, width)

@@ -343,6 +343,7 @@ def test_a_download_that_hangs_is_not_waited_for(monkeypatch):
         next(dones)
         assert hanging.wait(SOON)
     assert time.monotonic() - started < SOON / 2
+    assert until(lambda: len(threads_left()) == 1)
     (name,) = threads_left()
     thread = next(thread for thread in threading.enumerate() if thread.name == name)
     assert thread.daemon  # Else Python would wait for it at its end.

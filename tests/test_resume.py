@@ -1,5 +1,6 @@
 """Tests of runs that are stopped, by a kill at any moment or by a signal, and gone on with."""
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -48,9 +49,12 @@ def start(options, stderr=subprocess.DEVNULL):
 
 
 def wait_for(moment, folder, process, seconds=300):
-    """Returns when `moment(folder)` is true; fails if the process ends before."""
-    end = time.monotonic() + seconds
-    while not moment(folder):
+    """Returns when `moment(folder, now)` is true; fails if the process ends before.
+
+    What a run before it has left behind is older than `now`, and does not make the moment.
+    """
+    end, now = time.monotonic() + seconds, time.time()
+    while not moment(folder, now):
         assert process.poll() is None, f"the run ended before the moment '{moment.__name__}'"
         assert time.monotonic() < end, f"the moment '{moment.__name__}' did not come"
         time.sleep(0.001)
@@ -63,39 +67,47 @@ def rows(folder):
         return 0
 
 
-def setting_up(folder):
+def being_written(path, since):
+    """Whether a file below `path` is half-written."""
+    for half in path.glob(".fst-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if half.stat().st_mtime >= since:
+                return True
+    return False
+
+
+def setting_up(folder, since):
     return (folder / "training").exists()
 
 
-def stepping(folder):
+def stepping(folder, since):
     return rows(folder) >= 3
 
 
-def stepped(folder):
+def stepped(folder, since):
     return rows(folder) >= 1
 
 
-def compiling(folder):
+def compiling(folder, since):
     """The first step is under way, which takes seconds."""
     drawn = folder / "previews" / "photos.jpg"
     return drawn.exists() and time.time() - drawn.stat().st_mtime > 0.5
 
 
-def saving(folder):
+def saving(folder, since):
     """A state is being written, and it is not the first."""
-    path = folder / "training"
-    caught = rows(folder) >= 8 and any(p.name.startswith(".fst-") for p in path.iterdir())
+    caught = rows(folder) >= 8 and being_written(folder / "training", since)
     return caught or rows(folder) >= 20
 
 
-def previewing(folder):
+def previewing(folder, since):
     path = folder / "previews"
     return (path / "step_000024.jpg").exists() or (
-        rows(folder) >= 20 and any(p.name.startswith(".fst-") for p in path.iterdir())
+        rows(folder) >= 20 and being_written(path, since)
     )
 
 
-def exporting(folder):
+def exporting(folder, since):
     return (folder / "network.weights.h5").exists()
 
 

@@ -75,8 +75,6 @@ SIDES = some.one_of(some.integers(16, 200), some.integers(1, 15))
 
 @settings(
     max_examples=90,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
