@@ -41,6 +41,11 @@ def make_strategy(config, on_event=print):
                 f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
                 "docs/training.md"
             ) from error
+        except tf.errors.UnknownError as error:  # All that TensorFlow says of a port in use.
+            raise UserError(
+                f"--distribute multiworker: this worker cannot be reached at {_own(resolver)}, its "
+                "address in TF_CONFIG: if another program has that port, end it or give another"
+            ) from error
         chief = _is_chief(strategy.cluster_resolver)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
@@ -73,6 +78,11 @@ def _be_patient(cluster):
         )
     except (ImportError, TypeError):  # Not of TensorFlow's public parts: another version's differ.
         pass
+
+
+def _own(resolver):
+    """This worker's address."""
+    return resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run
 from ports import free_ports
-from tiny import litter, read_losses, tiny_options
+from tiny import command_of, litter, read_losses, tiny_options
 
 from fst.config import TrainingConfig
 from fst.data import open_photos
@@ -234,6 +235,21 @@ def test_a_silent_worker_is_waited_for_and_sigterm_still_stops_one():
     done = run("-c", script, env={**os.environ, "TF_CONFIG": setting})
     assert "patience 100000" in done.stdout, done.stderr
     assert done.returncode == -signal.SIGTERM
+
+
+def test_a_port_in_use_is_one_line(options):
+    port = free_ports()
+    cluster = {"worker": [f"127.0.0.1:{port}"]}
+    setting = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    command = command_of({**options, "name": "port", "distribute": "multiworker"})
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        done = run(*command, env={**os.environ, "TF_CONFIG": setting})
+    assert done.returncode == 2
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"cannot be reached at 127.0.0.1:{port}" in told
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
