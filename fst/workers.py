@@ -24,28 +24,7 @@ def make_strategy(config, on_event=print):
         strategy = tf.distribute.MirroredStrategy()
         chief = True
     else:
-        if "TF_CONFIG" not in os.environ:
-            raise UserError(
-                "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
-                "all workers and the index of this one (see docs/training.md)"
-            )
-        on_event("waiting for the other workers")
-        try:
-            resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-            _be_patient(resolver.cluster_spec())
-            with _own_signals():
-                strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-            reason = first_line(error)
-            raise UserError(
-                f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see "
-                "docs/training.md"
-            ) from error
-        except tf.errors.UnknownError as error:  # All that TensorFlow says of a port in use.
-            raise UserError(
-                f"--distribute multiworker: this worker cannot be reached at {_own(resolver)}, its "
-                "address in TF_CONFIG: if another program has that port, end it or give another"
-            ) from error
+        strategy = _join_cluster(on_event)
         chief = _is_chief(strategy.cluster_resolver)
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
@@ -54,6 +33,30 @@ def make_strategy(config, on_event=print):
             f"make it a multiple of {replicas}"
         )
     return strategy, chief
+
+
+def _join_cluster(on_event):
+    if "TF_CONFIG" not in os.environ:
+        raise UserError(
+            "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
+            "all workers and the index of this one (see docs/training.md)"
+        )
+    on_event("waiting for the other workers")
+    try:
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        _be_patient(resolver.cluster_spec())
+        with _own_signals():
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = first_line(error)
+        raise UserError(
+            f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see docs/training.md"
+        ) from error
+    except tf.errors.UnknownError as error:  # All that TensorFlow says of a port in use.
+        raise UserError(
+            f"--distribute multiworker: this worker cannot be reached at {_own(resolver)}, its "
+            "address in TF_CONFIG: if another program has that port, end it or give another"
+        ) from error
 
 
 def _be_patient(cluster):
@@ -74,10 +77,11 @@ def _be_patient(cluster):
             coordinated_jobs=[
                 coordination_config_pb2.CoordinatedJob(name=job, num_tasks=cluster.num_tasks(job))
                 for job in cluster.jobs
+                if job in ("chief", "worker")
             ],
         )
-    except (ImportError, TypeError):  # Not of TensorFlow's public parts: another version's differ.
-        pass
+    except (ImportError, AttributeError, TypeError):
+        pass  # These are not TensorFlow's public parts, and another version's may differ.
 
 
 def _own(resolver):
