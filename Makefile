@@ -31,7 +31,7 @@ demo: $(READY)
 
 # Two at once, for most wait for processes that they start; what shares a fixture stays together.
 test: $(READY) $(CLOUD)
-	.venv/bin/python -m pytest -q -rs -n 2 --dist loadscope
+	.venv/bin/python -m pytest -q -rs -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(READY)
 	.venv/bin/ruff check .

@@ -26,6 +26,14 @@ settings.load_profile("steady")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# These wait for processes most of all. Begun last, one would be waited for alone at the end.
+FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
 def draw_photo(seed, height=80, width=96):
     """A colourful picture with shapes at several scales, uint8 `[height, width, 3]`."""
     random = np.random.default_rng(seed)
