@@ -29,7 +29,8 @@ $(CLOUD): requirements-cloud.txt
 demo: $(READY)
 	.venv/bin/python -m fst.contact_sheet demo/contact_sheet.jpg
 
-# Two at once, for most wait for processes that they start; what shares a fixture stays together.
+# Two at once, for most wait for processes that they start; what shares a fixture stays together,
+# in the order of tests/conftest.py.
 test: $(READY) $(CLOUD)
 	.venv/bin/python -m pytest -q -rs -n 2 --dist loadscope --no-loadscope-reorder
 

@@ -14,10 +14,10 @@ from fst import files
 from fst.errors import UserError
 from fst.files import ImageError
 
-# Colour codes of ITU-T H.273, as FFmpeg numbers them, to the matrices that its scaler knows.
-BT709 = 1
 _THREADS = 8  # that decode one video
 
+# Colour codes of ITU-T H.273, as FFmpeg numbers them, to the matrices that its scaler knows.
+BT709 = 1
 _BT601, _BT2020 = 5, 9
 _MATRICES = {1: BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: _BT2020, 10: _BT2020}
 LIMITED, FULL = 1, 2  # whether black and white are 16 and 235, or 0 and 255

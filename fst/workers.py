@@ -138,7 +138,7 @@ def agreement(config, strategy):
     """
     if config.distribute != "multiworker":
         return lambda wanted: wanted
-    votes = [None]
+    latest = tf.constant(0.0)
 
     @tf.function
     def count(vote):
@@ -146,9 +146,9 @@ def agreement(config, strategy):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, every, axis=None)
 
     def agreed(wanted):
-        votes.append(count(tf.constant(float(wanted))))
-        vote = votes.pop(0)
-        return vote is not None and bool(vote.numpy() > 0)
+        nonlocal latest
+        vote, latest = latest, count(tf.constant(float(wanted)))
+        return float(vote) > 0
 
     return agreed
 

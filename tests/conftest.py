@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,6 +164,14 @@ def without_progress(stderr):
     """What a command said but how far it is, which only a run of half a minute tells."""
     lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if not re.match(r"\d+ of \d+ photos done, ", line))
+
+
+def wait_for(condition, seconds=300):
+    """Waits until `condition()` holds; fails if it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
 
 
 def run(*command, timeout=600, **options):

@@ -24,7 +24,7 @@ from fst import images
 from fst.errors import UserError
 from fst.page import runs, slider, studio, uploads, weights
 from fst.page.words import plain
-from tests.conftest import ROOT, draw_photo
+from tests.conftest import ROOT, draw_photo, wait_for
 from tests.ports import free_ports
 from tests.tiny import tiny_options
 
@@ -254,13 +254,6 @@ def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(tmp_path / "none.h5"))
     with pytest.raises(UserError, match=r"not on this machine.*none.h5"):
         weights.check_vgg19()
-
-
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.1)
 
 
 def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_file):

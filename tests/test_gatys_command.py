@@ -12,12 +12,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Result, draw_photo, files, pixels, run, run_here
+from conftest import ROOT, Result, draw_photo, files, pixels, run, run_here, wait_for
 from PIL import Image
 
 from fst import cli, gatys_command, gatys_config, images, perceptual, quiet
@@ -359,10 +358,7 @@ def test_ctrl_c_leaves_whole_files_only(vgg_file, pictures, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     folder = output.with_name("a_snapshots")
-    deadline = time.monotonic() + 300
-    while len(list(folder.glob("0*.png"))) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: len(list(folder.glob("0*.png"))) >= 5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err

@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pillow_heif
 import pytest
-from conftest import ROOT, draw_photo, files, pixels, run, run_here, without_progress
+from conftest import ROOT, draw_photo, files, pixels, run, run_here, wait_for, without_progress
 from PIL import Image, ImageCms
 
 import fst
@@ -697,10 +696,7 @@ def test_ctrl_c_leaves_whole_files_only(styles, tmp_path):
         # A test run in the background of a shell would hand on that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 300
-    while len(list(output.glob("*.png"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: len(list(output.glob("*.png"))) >= 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out, without_progress(err)) == (130, "", "stopped\n")

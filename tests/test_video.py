@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run, run_here
+from conftest import ROOT, draw_photo, run, run_here, wait_for
 from PIL import Image
 from tiny import litter
 
@@ -755,10 +755,7 @@ def test_a_killed_run_leaves_nothing(styles, tmp_path):
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    deadline = time.monotonic() + 300
-    while not litter(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: litter(tmp_path))
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=300)

@@ -74,6 +74,12 @@ def options(photos, style, vgg_file, tmp_path_factory):
     return tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
 
 
+def tf_config(addresses, index=0):
+    """The setting of the worker `index` of those at `addresses`."""
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
 def start(options, weights_path, devices=1, stop=None, cluster=None):
     """Starts a process that trains.
 
@@ -83,10 +89,7 @@ def start(options, weights_path, devices=1, stop=None, cluster=None):
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
     if cluster:
-        addresses, index = cluster
-        environment["TF_CONFIG"] = json.dumps(
-            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        )
+        environment["TF_CONFIG"] = tf_config(*cluster)
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, json.dumps([options, devices, str(weights_path), stop])],
         cwd=ROOT,
@@ -112,12 +115,8 @@ def two_workers(options, folder, stop=None):
     port = free_ports(2)
     addresses = [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]
     options = {**options, "distribute": "multiworker"}
-    return finish(
-        [
-            start(options, folder / f"{index}.npz", stop=stop if index else None, cluster=cluster)
-            for index, cluster in ((0, (addresses, 0)), (1, (addresses, 1)))
-        ]
-    )
+    first = start(options, folder / "0.npz", cluster=(addresses, 0))
+    return finish([first, start(options, folder / "1.npz", stop=stop, cluster=(addresses, 1))])
 
 
 def load(path):
@@ -230,8 +229,7 @@ def test_a_silent_worker_is_waited_for_and_sigterm_still_stops_one():
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
     """
-    cluster = {"worker": [f"127.0.0.1:{free_ports()}"]}
-    setting = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    setting = tf_config([f"127.0.0.1:{free_ports()}"])
     done = run("-c", script, env={**os.environ, "TF_CONFIG": setting})
     assert "patience 100000" in done.stdout, done.stderr
     assert done.returncode == -signal.SIGTERM
@@ -239,8 +237,7 @@ def test_a_silent_worker_is_waited_for_and_sigterm_still_stops_one():
 
 def test_a_port_in_use_is_one_line(options):
     port = free_ports()
-    cluster = {"worker": [f"127.0.0.1:{port}"]}
-    setting = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}})
+    setting = tf_config([f"127.0.0.1:{port}"])
     command = command_of({**options, "name": "port", "distribute": "multiworker"})
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
