@@ -15,6 +15,7 @@ Pure Keras: nothing here names a backend.
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from fst.architecture import EPSILON, RESIDUAL_BLOCKS, STRIDE
@@ -134,6 +135,50 @@ class BoundedPixels(layers.Layer):
         return {**super().get_config(), "restraint": self.restraint}
 
 
+@keras.saving.register_keras_serializable("fst")
+class ConditionalNormalization(layers.Layer):
+    """Instance normalisation whose scale and shift depend on the style.
+
+    Dumoulin, Shlens and Kudlur, "A Learned Representation for Artistic Style" (2017), section 2.2:
+    all styles share the convolutions, and each has a scale and a shift of its own per channel. A
+    blend of styles has the same blend of their scales and shifts (section 3.3).
+
+    Args:
+        styles: how many styles there are.
+        epsilon: added to the variance.
+
+    Inputs: features `[B, H, W, C]`, and how much of every style each picture takes, `[B, styles]`.
+    Output: `[B, H, W, C]`, in the dtype policy's compute dtype.
+    """
+
+    def __init__(self, styles, epsilon=EPSILON, **kwargs):
+        super().__init__(**kwargs)
+        self.styles, self.epsilon = styles, epsilon
+
+    def build(self, input_shape):
+        shape = (self.styles, input_shape[0][-1])
+        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        x, shares = inputs
+        # In float32 throughout: the mean is subtracted from numbers that may be close to it.
+        x, shares = ops.cast(x, "float32"), ops.cast(shares, "float32")
+        mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
+        gamma, beta = (
+            ops.matmul(shares, ops.cast(table, "float32"))[:, None, None, :]
+            for table in (self.gamma, self.beta)
+        )
+        scale = gamma * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(x * scale + (beta - mean * scale), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return {**super().get_config(), "styles": self.styles, "epsilon": self.epsilon}
+
+
 def _convolution(x, filters, kernel, name, strides=1, initializer="glorot_uniform"):
     x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
     return layers.Conv2D(
@@ -141,24 +186,33 @@ def _convolution(x, filters, kernel, name, strides=1, initializer="glorot_unifor
     )(x)
 
 
-def _normalised(x, filters, kernel, name, strides=1, activate=True):
-    x = _convolution(x, filters, kernel, name, strides)
-    x = layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=f"{name}_norm")(x)
-    return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
+class _Parts:
+    """The network's parts; `shares` are the style weights, None where there is one style only."""
+
+    def __init__(self, shares=None):
+        self._shares = shares
+
+    def normalised(self, x, filters, kernel, name, strides=1, activate=True):
+        x = _convolution(x, filters, kernel, name, strides)
+        x = self._norm(x, f"{name}_norm")
+        return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
+
+    def residual(self, x, filters, name):
+        y = self.normalised(x, filters, 3, f"{name}_a")
+        y = self.normalised(y, filters, 3, f"{name}_b", activate=False)
+        return layers.Add(name=f"{name}_add")([x, y])
+
+    def upsampled(self, x, filters, name):
+        x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_resize")(x)
+        return self.normalised(x, filters, 3, name)
+
+    def _norm(self, x, name):
+        if self._shares is None:
+            return layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=name)(x)
+        return ConditionalNormalization(self._shares.shape[-1], name=name)([x, self._shares])
 
 
-def _residual(x, filters, name):
-    y = _normalised(x, filters, 3, f"{name}_a")
-    y = _normalised(y, filters, 3, f"{name}_b", activate=False)
-    return layers.Add(name=f"{name}_add")([x, y])
-
-
-def _upsampled(x, filters, name):
-    x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_resize")(x)
-    return _normalised(x, filters, 3, name)
-
-
-def build_network(width=32, dtype=None):
+def build_network(width=32, dtype=None, styles=1):
     """Builds the untrained network.
 
     Args:
@@ -167,31 +221,69 @@ def build_network(width=32, dtype=None):
             them.
         dtype: Keras dtype policy of the layers; the global one when None. The last layer computes
             in float32 whatever the policy.
+        styles: how many styles the network holds. Each beyond the first adds a scale and a shift
+            per normalised channel: 3,200 numbers at width 32.
 
     Returns:
         A `keras.Model` from `image`, float32 `[B, H, W, 3]` RGB in 0-255 with `H, W >= 16`, to
-        the stylised image of the same shape and range.
+        the stylised image of the same shape and range. With several styles it takes the list of
+        `image` and `style`, float32 `[B, styles]`: how much of each style every picture takes,
+        one 1 and zeros for a single style.
 
     Raises:
-        ValueError: `width` is smaller than 1.
+        ValueError: `width` or `styles` is smaller than 1.
     """
-    if width < 1:
-        raise ValueError(f"width must be at least 1, not {width}")
+    for name, value in (("width", width), ("styles", styles)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
     with dtype_policy(dtype):
-        return _build(width)
+        return _build(width, styles)
 
 
-def _build(width):
+def _build(width, styles):
     image = keras.Input((None, None, 3), name="image")
+    style = keras.Input((styles,), name="style") if styles > 1 else None
+    parts = _Parts(style)
     x = ToUnit(name="to_unit")(PadToStride(name="pad")(image))
-    x = _normalised(x, width, 9, "down1")
-    x = _normalised(x, 2 * width, 3, "down2", strides=2)
-    x = _normalised(x, 4 * width, 3, "down3", strides=2)
+    x = parts.normalised(x, width, 9, "down1")
+    x = parts.normalised(x, 2 * width, 3, "down2", strides=2)
+    x = parts.normalised(x, 4 * width, 3, "down3", strides=2)
     for block in range(RESIDUAL_BLOCKS):
-        x = _residual(x, 4 * width, f"residual{block + 1}")
-    x = _upsampled(x, 2 * width, "up1")
-    x = _upsampled(x, width, "up2")
+        x = parts.residual(x, 4 * width, f"residual{block + 1}")
+    x = parts.upsampled(x, 2 * width, "up1")
+    x = parts.upsampled(x, width, "up2")
     # Small at first, so that training starts from a grey picture and not from black and white.
     small = keras.initializers.VarianceScaling(0.05, "fan_avg", "uniform")
     x = BoundedPixels(name="pixels")(_convolution(x, 3, 9, "rgb", initializer=small))
-    return keras.Model(image, CropLike(name="stylized")([x, image]), name="stylizer")
+    inputs = image if style is None else [image, style]
+    return keras.Model(inputs, CropLike(name="stylized")([x, image]), name="stylizer")
+
+
+def fold(network, style):
+    """The ordinary network of one style, or of one blend, out of a network that holds several.
+
+    The two paint the same picture. The scales and shifts of the styles are mixed once instead of
+    for every picture, and all that works on a network of one style works on the result.
+
+    Args:
+        network: from `build_network` with `styles` > 1.
+        style: how much of each style, `[styles]`.
+
+    Returns:
+        A float32 network as from `build_network` with `styles=1`.
+
+    Raises:
+        ValueError: `style` has another length.
+    """
+    style = np.asarray(style, np.float32)
+    styles = network.inputs[1].shape[-1]
+    if style.shape != (styles,):
+        raise ValueError(f"the network holds {styles} styles, not {list(style.shape)}")
+    single = build_network(network.get_layer("down1_conv").filters, dtype="float32")
+    for layer in network.layers:
+        weights = layer.get_weights()
+        if isinstance(layer, ConditionalNormalization):
+            weights = [style @ table for table in weights]
+        if weights:
+            single.get_layer(layer.name).set_weights(weights)
+    return single

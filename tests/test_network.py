@@ -14,11 +14,13 @@ from fst import network as network_module
 from fst.network import (
     STRIDE,
     BoundedPixels,
+    ConditionalNormalization,
     CropLike,
     PadToStride,
     ReflectionPadding2D,
     ToUnit,
     build_network,
+    fold,
 )
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -199,6 +201,7 @@ def test_bounded_pixels():
         CropLike(name="c"),
         ToUnit(name="d", dtype="mixed_bfloat16"),
         BoundedPixels(name="e"),
+        ConditionalNormalization(3, name="f"),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -211,7 +214,8 @@ def test_layer_config_mirrors_the_constructor(layer):
 
 def test_every_layer_of_ours_is_registered():
     for name, kind in vars(network_module).items():
-        if inspect.isclass(kind) and kind.__module__ == "fst.network":
+        ours = inspect.isclass(kind) and kind.__module__ == "fst.network"
+        if ours and issubclass(kind, layers.Layer):
             assert keras.saving.get_registered_object(f"fst>{name}") is kind
 
 
@@ -318,3 +322,80 @@ def test_room_names_no_backend(room):
             imported.add(node.module.split(".")[0])
     assert "keras" in imported
     assert not imported & {"tensorflow", "tensorflow_datasets", "torch", "jax"}
+
+
+# --- Many styles ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """A network of three styles whose scales and shifts all differ."""
+    keras.utils.set_random_seed(7)
+    network = build_network(8, styles=3)
+    random = np.random.default_rng(5)
+    for layer in network.layers:
+        if isinstance(layer, ConditionalNormalization):
+            gamma, beta = (0.3 * random.normal(size=(3, layer.gamma.shape[1])) for _ in "gb")
+            layer.set_weights([1 + gamma, beta])
+    return network
+
+
+def stylise(network, image, style):
+    style = np.tile(np.float32(style), (len(image), 1))
+    return ops.convert_to_numpy(network([image, style]))
+
+
+def test_each_style_adds_only_its_scales_and_shifts():
+    assert build_network(styles=5).count_params() == 1_679_235 + 4 * 3_200
+
+
+@pytest.mark.parametrize("style", [(1, 0, 0), (0, 0, 1), (0.5, 0.5, 0), (0.2, 0.3, 0.5)])
+def test_folded_network_paints_the_same(conditional, style):
+    image = pictures(1, 37, 50)
+    single = fold(conditional, style)
+    assert single.count_params() == build_network(8).count_params()
+    np.testing.assert_allclose(
+        call(single, image), stylise(conditional, image, style), atol=0.05, rtol=0
+    )
+
+
+def test_a_blend_is_neither_of_its_styles(conditional):
+    image = pictures(1, 32, 32)
+    one, other = (stylise(conditional, image, s) for s in ((1, 0, 0), (0, 1, 0)))
+    half = stylise(conditional, image, (0.5, 0.5, 0))
+    assert min(np.abs(half - one).mean(), np.abs(half - other).mean()) > 1
+
+
+def test_every_picture_of_a_batch_has_its_own_style(conditional):
+    image = pictures(2, 24, 20)
+    together = ops.convert_to_numpy(conditional([image, np.eye(3, dtype=np.float32)[:2]]))
+    for index, style in enumerate(((1, 0, 0), (0, 1, 0))):
+        alone = stylise(conditional, image[index : index + 1], style)
+        np.testing.assert_allclose(together[index : index + 1], alone, atol=1e-2, rtol=0)
+
+
+def test_conditional_normalisation_is_instance_normalisation_with_a_chosen_affine_part():
+    layer = ConditionalNormalization(2)
+    x = np.random.default_rng(1).normal(3, 2, (2, 5, 6, 4)).astype(np.float32)
+    layer([x, np.eye(2, dtype=np.float32)])
+    gamma, beta = np.arange(8.0).reshape(2, 4), np.arange(8.0, 16).reshape(2, 4)
+    layer.set_weights([gamma, beta])
+    shares = np.float32([[0.25, 0.75], [1, 0]])
+    mean, std = x.mean((1, 2), keepdims=True), x.std((1, 2), keepdims=True)
+    wanted = (x - mean) / std * (shares @ gamma)[:, None, None] + (shares @ beta)[:, None, None]
+    np.testing.assert_allclose(layer([x, shares]), wanted, atol=1e-3)
+
+
+def test_number_of_styles_must_be_positive_and_match(conditional):
+    with pytest.raises(ValueError, match="styles must be at least 1"):
+        build_network(4, styles=0)
+    with pytest.raises(ValueError, match="holds 3 styles"):
+        fold(conditional, [1, 0])
+
+
+def test_conditional_network_round_trip(conditional, tmp_path):
+    image = pictures(1, 18, 21)
+    conditional.save(tmp_path / "n.keras")
+    loaded = keras.saving.load_model(tmp_path / "n.keras")
+    style = (0.1, 0.2, 0.7)
+    np.testing.assert_array_equal(stylise(loaded, image, style), stylise(conditional, image, style))
