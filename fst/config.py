@@ -13,10 +13,13 @@ import tyro
 
 from fst.errors import UserError
 
-Preset = Literal["draft", "standard", "fine"]
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Preset = Literal["instant", "draft", "standard", "fine"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Distribution = Literal["none", "mirrored", "multiworker"]
 LossForm = Literal["relative", "absolute", "mean"]
+
+NOTHING = "none"
+"""What `--start-from` takes for random weights."""
 
 ALL_STYLES = "all"
 """What `infer.py --contact-sheet` takes in place of a style's name."""
@@ -24,16 +27,18 @@ ALL_STYLES = "all"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """Trains a network that turns any photo into the style of one picture.
+    """Trains a network that turns any photo into the style of one picture, or of several.
 
     Run again, the same command resumes at the step where it stopped.
     """
 
-    style: str
-    """Style image: a file or an http(s) URL."""
+    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
+    """Style images: files, http(s) URLs, or a folder of pictures. Of several, one network learns
+    all; each is called as its file."""
 
-    content: str = "data/photos"
-    """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT]."""
+    content: str = ""
+    """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT] (default: the few
+    sample photos that come with scikit-image and Matplotlib, enough for the preset instant)."""
 
     name: str = ""
     """Name of the trained style, its folder under --output (default: the style's file name)."""
@@ -41,11 +46,11 @@ class TrainingConfig:
     output: str = "checkpoints"
     """Folder that holds the trained styles."""
 
-    preset: Preset = "standard"
-    """draft: a first impression, on a CPU. standard: a good style, on a CPU. fine: for a GPU, the
-    paper's 40,000 steps at 256 px, batch 4. Options given beside it win."""
+    preset: Preset = "instant"
+    """instant: a style in about a minute. draft, standard: better ones, in minutes. fine: for a
+    GPU, the paper's 40,000 steps at 256 px, batch 4. An option given beside it replaces its own."""
 
-    steps: int = 5000
+    steps: int = 100
     """Training steps."""
 
     batch_size: int = 1
@@ -54,17 +59,19 @@ class TrainingConfig:
     crop_size: int = 192
     """Side of the square crops that the network trains on, in px."""
 
-    photo_size: int = 320
+    photo_size: int = 224
     """Short side, in px, that each photo is scaled to before it is cropped."""
 
-    style_size: int = 512
-    """Long side of the style image, in px: larger makes larger strokes."""
+    style_size: tuple[int, ...] = (768,)
+    """Long side of the style image, in px: larger makes larger strokes. One for all styles, or one
+    for each."""
 
     content_weight: float = 1.0
     """Weight of the content term: raise it when the photo gets lost."""
 
-    style_weight: float = 3.0
-    """Weight of the style term: raise it when there is too little style."""
+    style_weight: tuple[float, ...] = (8.0,)
+    """Weight of the style term: raise it when there is too little style. One for all styles, or
+    one for each."""
 
     tv_weight: float = 1.0
     """Weight of the total-variation term: raise it against grain."""
@@ -79,14 +86,27 @@ class TrainingConfig:
     """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
     mean: the means of the PyTorch and TensorFlow tutorials."""
 
-    learning_rate: float = 1e-3
-    """Adam's learning rate at its peak; it warms up for 100 steps and decays along a cosine."""
+    learning_rate: float = 6e-4
+    """Adam's learning rate at its peak; it warms up for a tenth of the steps, 100 at most, and
+    decays along a cosine."""
+
+    clip_norm: float = 1.0
+    """Longest gradient that is followed as it is; a longer one is shortened to this."""
 
     width: int = 32
     """Channels of the network's first layer: 16 is smaller and faster, 32 is the paper's."""
 
-    start_from: str = ""
-    """A trained style (name or folder) whose weights to start from, instead of random ones."""
+    start_from: str = "gallery"
+    """What to start from: a trained style or gallery (name or folder), of a gallery the style that
+    comes nearest to the new one; or none, for random weights."""
+
+    learn: Literal["all", "style"] = "all"
+    """all: every weight of the network. style: only the new style's scales and shifts, the
+    convolutions stay those of --start-from."""
+
+    add_to: str = ""
+    """A gallery (name or folder) to add the finished style to. It is what the style starts from,
+    with --learn style: the other styles stay as they are."""
 
     vgg_weights: str = "imagenet"
     """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
@@ -107,9 +127,9 @@ class TrainingConfig:
     save_every: int = 100
     """Steps between saves of the state to resume from."""
 
-    precision: Precision = "float32"
-    """Arithmetic of the convolutions; mixed_bfloat16 is almost twice as fast on CPUs that have
-    AVX512-BF16."""
+    precision: Precision = "auto"
+    """Arithmetic of the convolutions. auto: mixed_bfloat16 on a CPU that is made for it, where it
+    takes half the time, else float32."""
 
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the step with XLA. auto: on a single GPU only."""
@@ -127,19 +147,73 @@ class TrainingConfig:
     """Remove the state to resume from once the style is trained."""
 
     def __post_init__(self):
+        self._take_single_values()
         check_ranges(self, _RANGES)
         check_layers(self)
+        self._check_styles()
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
                 "raise the one or lower the other"
             )
-        if self.style_weight == self.content_weight == 0:
-            raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
-        if not self.name and isinstance(self.style, str):
-            object.__setattr__(self, "name", name_from(self.style))
+        if self.add_to:
+            self._learn_for_gallery()
+        if self.learn == "style" and self.start_from == NOTHING:
+            raise UserError(
+                "--learn style leaves the convolutions as they are: name what to --start-from"
+            )
+        if not self.name and self._has_styles() and len(self.style) == 1:
+            object.__setattr__(self, "name", name_from(self.style[0]))
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise UserError(f"--name '{self.name}' may hold letters, digits, '_', '-', '.' only")
+
+    def _take_single_values(self):
+        """Lets what there may be several of be given as one value, in Python and in old cards."""
+        for name in _SEVERAL:
+            value = getattr(self, name)
+            if isinstance(value, (str, int, float)):
+                object.__setattr__(self, name, (value,))
+        if not self.start_from:
+            object.__setattr__(self, "start_from", NOTHING)
+
+    def _has_styles(self):
+        # The command line's parser puts something else there, to ask for the defaults of a preset.
+        return isinstance(self.style, tuple)
+
+    def _check_styles(self):
+        if not self.style:
+            raise UserError("there is no STYLE: give a picture, or several")
+        if self._has_styles() and len(self.style) > 1 and not self.name:
+            raise UserError("--name is missing: several styles in one network need a name for it")
+        if self.content_weight == 0 and not any(self.style_weight):
+            raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
+
+    def _learn_for_gallery(self):
+        if self.start_from not in (self.add_to, type(self).start_from):
+            raise UserError(
+                f"--add-to {self.add_to} starts from that gallery: leave --start-from "
+                f"{self.start_from} out"
+            )
+        object.__setattr__(self, "start_from", self.add_to)
+        object.__setattr__(self, "learn", "style")
+
+    def for_each_style(self, option, count):
+        """The values of an option that every style may have its own of, one for each.
+
+        Args:
+            option: `"style_weight"` or `"style_size"`.
+            count: how many styles there are.
+
+        Raises:
+            UserError: neither one value was given nor one for each.
+        """
+        values = getattr(self, option)
+        if len(values) not in (1, count):
+            raise UserError(
+                f"{flag_of(option)} has {len(values)} values for {count} styles: give one for all, "
+                "or one for each"
+            )
+        return values * count if len(values) == 1 else values
 
     @classmethod
     def from_preset(cls, preset, style, **options):
@@ -159,8 +233,10 @@ class TrainingConfig:
         """
         values = dataclasses.asdict(self)
         for name in _PATHS:
-            values[name] = last_part(values[name])
-        values["preview"] = [last_part(photo) for photo in self.preview]
+            value = values[name]
+            values[name] = (
+                last_part(value) if isinstance(value, str) else [last_part(v) for v in value]
+            )
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -274,12 +350,14 @@ class InferenceConfig:
 
 
 PRESETS = {
-    "draft": {"steps": 1000, "learning_rate": 2e-3},
-    "standard": {},
+    "instant": {},
+    "draft": {"steps": 300},
+    "standard": {"steps": 3000},
     "fine": {
         "steps": 40_000,
         "batch_size": 4,
         "crop_size": 256,
+        "photo_size": 288,
         "save_every": 500,
         "preview_every": 1000,
     },
@@ -296,6 +374,7 @@ _RANGES = (
     ("style_weight", 0, 1e30),
     ("tv_weight", 0, 1e30),
     ("learning_rate", 1e-8, 1.0),
+    ("clip_norm", 1e-8, 1e30),
     ("width", 1, 512),
     ("holdout", 0, 10_000),
     ("seed", 0, 2**31 - 1),
@@ -333,10 +412,13 @@ _FREE = {
     "tensorboard",
     "overwrite",
     "finish",
+    "add_to",
 }
 
 
-_PATHS = ("style", "content", "output", "start_from", "vgg_weights")
+_PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "preview")
+
+_SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
 
 
 def check_ranges(config, ranges):
@@ -347,9 +429,10 @@ def check_ranges(config, ranges):
         ranges: field, lowest and highest value of each.
     """
     for field, low, high in ranges:
-        value = getattr(config, field)
-        if not low <= value <= high:
-            raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
+        values = getattr(config, field)
+        for value in values if isinstance(values, tuple) else (values,):
+            if not low <= value <= high:
+                raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
 
 
 def check_layers(config):

@@ -18,6 +18,7 @@ import re
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from fst.errors import UserError, first_line
@@ -182,7 +183,7 @@ def total_variation(image):
 
 
 class LossTerms(NamedTuple):
-    """The loss of a batch, each a float32 scalar: the mean over its images.
+    """The loss: each a float32 scalar, the mean over a batch, or one number for each image, `[B]`.
 
     `total` is the weighted sum; the others are unweighted, so that runs can be compared.
     """
@@ -199,8 +200,12 @@ class PerceptualLoss:
     Args:
         features: a `Vgg19Features`.
         style_images: a list of style images, each float32 `[H, W, 3]`, RGB, 0-255, any size.
-        style_image_weights: how much each counts; equal when None.
-        content_weight, style_weight, tv_weight: factors of the three terms in the total.
+            Together they are one style, whose Gram matrices are their mean, unless `separate`.
+        style_image_weights: how much each counts in that mean; equal when None.
+        separate: each style image is a style of its own, and calls tell by `shares` how much of
+            which every picture is to have. Only the Gram matrices are kept, 1.4 MB a style.
+        content_weight, style_weight, tv_weight: factors of the three terms in the total;
+            `style_weight` may be one for each of several styles.
         content_layers, style_layers: names such as `relu4_2`.
         style_layer_weights: how much each style layer counts; equal when None.
         form: `"relative"`; `"absolute"` for equations 1, 4 and 5 of Gatys et al., sums over a
@@ -221,8 +226,9 @@ class PerceptualLoss:
         style_images,
         *,
         style_image_weights=None,
+        separate=False,
         content_weight=1.0,
-        style_weight=3.0,
+        style_weight=8.0,
         tv_weight=1.0,
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,
@@ -232,7 +238,7 @@ class PerceptualLoss:
         if form not in FORMS:
             raise ValueError(f"the loss's form is one of {', '.join(FORMS)}, not '{form}'")
         self._features = features
-        self._weights = (content_weight, style_weight, tv_weight)
+        self._content_weight, self._tv_weight = content_weight, tv_weight
         self._content_layers = tuple(content_layers)
         self._style_layers = tuple(style_layers)
         if not self._content_layers:
@@ -242,29 +248,59 @@ class PerceptualLoss:
         self._layer_shares = _shares(style_layer_weights, self._style_layers, "style layers")
         self._form = form
         image_shares = _shares(style_image_weights, style_images, "style images")
-        self._targets = self._style_targets(style_images, image_shares)
+        self._targets = self._style_targets(style_images, None if separate else image_shares)
+        self.styles = len(style_images) if separate else 1
+        weights = np.ravel(np.asarray(style_weight, np.float32))
+        if len(weights) not in (1, self.styles):
+            raise ValueError(f"{len(weights)} style weights were given for {self.styles} styles")
+        self._style_weights = np.broadcast_to(weights, self.styles)
 
     def content_features(self, content_images):
         """Features of the content images `[B, H, W, 3]`: compute them once, use them often."""
         return self._features(content_images, self._content_layers)
 
-    def __call__(self, stylised, content_features):
-        """The loss of `stylised`, float32 `[B, H, W, 3]`, against features of its contents."""
+    def __call__(self, stylised, content_features, shares=None):
+        """The mean loss of `stylised` against features of its contents (see `of_each`)."""
+        return LossTerms(*map(ops.mean, self.of_each(stylised, content_features, shares)))
+
+    def of_each(self, stylised, content_features, shares=None):
+        """The loss of every picture of a batch.
+
+        Args:
+            stylised: float32 `[B, H, W, 3]`, RGB, 0-255.
+            content_features: of the content images, from `content_features`.
+            shares: with several styles, how much of each every picture is to have, float32
+                `[B, styles]`, such as one 1 and zeros: the Gram matrices to reach are mixed so.
+
+        Returns:
+            `LossTerms`, each float32 `[B]`.
+        """
         found = self._features(stylised, self._content_layers + self._style_layers)
         split = len(self._content_layers)
-        content = ops.mean(self._content_term(found[:split], content_features))
-        style = ops.mean(self._style_term(found[split:]))
-        tv = ops.mean(self._tv_term(stylised))
-        content_weight, style_weight, tv_weight = self._weights
-        total = content_weight * content + style_weight * style + tv_weight * tv
+        content = self._content_term(found[:split], content_features)
+        targets, style_weight = self._targets, self._style_weights[0]
+        if shares is not None:
+            targets = [ops.tensordot(shares, target, axes=1) for target in targets]
+            style_weight = ops.matmul(shares, self._style_weights)
+        style = self._style_term(found[split:], targets)
+        tv = self._tv_term(stylised)
+        total = self._content_weight * content + style_weight * style + self._tv_weight * tv
         return LossTerms(total, content, style, tv)
 
     def _style_targets(self, images, shares):
-        targets = [0.0] * len(self._style_layers)
-        for image, share in zip(images, shares, strict=True):
+        """Gram matrices by layer: `[styles, C, C]`, or their mean by `shares` as `[1, C, C]`."""
+        targets = []
+        for image in images:
             found = self._features(ops.expand_dims(image, 0), self._style_layers)
-            targets = [t + share * gram_matrix(f) for t, f in zip(targets, found, strict=True)]
-        return [ops.stop_gradient(target) for target in targets]
+            targets.append([gram_matrix(features) for features in found])
+        if shares is None:
+            layers = [ops.concatenate(layer) for layer in zip(*targets, strict=True)]
+        else:
+            layers = [
+                sum(share * gram for share, gram in zip(shares, layer, strict=True))
+                for layer in zip(*targets, strict=True)
+            ]
+        return [ops.stop_gradient(layer) for layer in layers]
 
     def _content_term(self, found, wanted):
         terms = []
@@ -278,13 +314,13 @@ class PerceptualLoss:
             terms.append(_ratio(error, energy) if self._form == "relative" else error / 2)
         return sum(terms) / len(terms)
 
-    def _style_term(self, found):
+    def _style_term(self, found, targets):
         terms = []
-        for features, target, share in zip(found, self._targets, self._layer_shares, strict=True):
+        for features, target, share in zip(found, targets, self._layer_shares, strict=True):
             error = ops.sum(ops.square(gram_matrix(features) - target), axis=(1, 2))
             channels = features.shape[-1]
             if self._form == "relative":
-                term = _ratio(error, ops.sum(ops.square(target)))
+                term = _ratio(error, ops.sum(ops.square(target), axis=(1, 2)))
             elif self._form == "mean":
                 term = error / channels**2
             else:

@@ -126,6 +126,44 @@ def test_total_variation():
     np.testing.assert_allclose(total_variation(steps.transpose(0, 2, 1, 3)), [0, 1], rtol=1e-6)
 
 
+# --- Several styles ------------------------------------------------------------------------------
+
+
+def test_every_picture_is_held_against_its_own_style():
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    styles = [picture(12, 10, seed) for seed in (5, 6, 7)]
+    weights = [1.0, 4.0, 9.0]
+    loss = PerceptualLoss(
+        TinyFeatures(), styles, separate=True, style_weight=weights, tv_weight=0.5, **layers
+    )
+    batch = np.stack([picture(8, 8, seed) for seed in (1, 2)])
+    shares = np.float32([[0, 0, 1], [0, 1, 0]])
+    found = loss.of_each(batch, loss.content_features(batch[::-1]), shares)
+    for index, which in enumerate((2, 1)):
+        alone = PerceptualLoss(
+            TinyFeatures(), [styles[which]], style_weight=weights[which], tv_weight=0.5, **layers
+        )
+        wanted = terms_of(alone, batch[index][None], batch[1 - index][None])
+        np.testing.assert_allclose([term[index] for term in found], wanted, rtol=1e-4)
+
+
+def test_a_blend_of_styles_is_held_against_the_blend_of_their_gram_matrices():
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    styles = [picture(12, 10, seed) for seed in (5, 6)]
+    one = PerceptualLoss(TinyFeatures(), styles, style_image_weights=[0.3, 0.7], **layers)
+    several = PerceptualLoss(TinyFeatures(), styles, separate=True, **layers)
+    photo = picture(8, 8, 1)[None]
+    found = several(photo, several.content_features(photo), np.float32([[0.3, 0.7]]))
+    np.testing.assert_allclose(found, terms_of(one, photo, photo), rtol=1e-4, atol=1e-6)
+
+
+def test_style_weights_are_one_or_one_for_each_style():
+    with pytest.raises(ValueError, match="2 style weights were given for 3 styles"):
+        PerceptualLoss(
+            TinyFeatures(), [picture(12, 10)] * 3, separate=True, style_weight=[1.0, 2.0]
+        )
+
+
 # --- The terms -----------------------------------------------------------------------------------
 
 
@@ -142,7 +180,8 @@ def test_the_terms_weigh_what_they_weigh_in_training():
     layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
     loss = PerceptualLoss(TinyFeatures(), [picture(12, 10)], **layers)
     terms = terms_of(loss, picture(8, 8, 1)[None], picture(8, 8, 2)[None])
-    weights = TrainingConfig.content_weight, TrainingConfig.style_weight, TrainingConfig.tv_weight
+    (style_weight,) = TrainingConfig.style_weight
+    weights = TrainingConfig.content_weight, style_weight, TrainingConfig.tv_weight
     assert terms.total == pytest.approx(np.dot(weights, terms[1:]), rel=1e-5)
 
 
