@@ -19,8 +19,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
 
 import fst
-from fst import errors, images
-from fst.contact_sheet import sample_photos
+from fst import errors, images, samples
 from fst.perceptual import PerceptualLoss, load_vgg19
 
 
@@ -45,7 +44,7 @@ def main():
     if arguments.photos:
         photos = {name: images.load_rgb(name, arguments.size) for name in arguments.photos}
     else:
-        photos = sample_photos(arguments.size)
+        photos = samples.load(arguments.size)
     style = images.load_rgb(arguments.style, arguments.size)
     loss = PerceptualLoss(load_vgg19(arguments.vgg_weights), [style])
     losses = measure(fst.load(arguments.name), loss, photos.values())

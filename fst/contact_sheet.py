@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fst import checkpoint, cli, engines, errors, images, quiet, stylizer
+from fst import checkpoint, cli, engines, errors, images, quiet, samples, stylizer
 from fst.errors import UserError
 from fst.grid import draw_grid
 
@@ -68,27 +68,6 @@ def style_sheet(photo, stylised):
     return strips[0] if len(strips) == 1 else draw_grid([[s] for s in strips], [""] * len(strips))
 
 
-def sample_photos(size):
-    """Free photos that come with installed packages, at `size` px on their long side.
-
-    Returns:
-        A dictionary from names to float32 `[H, W, 3]`, 0-255.
-
-    Raises:
-        UserError: scikit-image is not installed.
-    """
-    from matplotlib import cbook
-
-    try:
-        import skimage
-    except ImportError as error:
-        raise UserError("the sample photos need scikit-image: pip install scikit-image") from error
-    folder = Path(skimage.__file__).parent / "data"
-    files = [folder / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
-    files.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    return {file.stem: images.load_rgb(file, size) for file in files}
-
-
 def main():
     config = cli.parse(ContactSheetConfig, "fst.contact_sheet")
     names = checkpoint.names(config.checkpoints)
@@ -97,7 +76,7 @@ def main():
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:
-        photos = list(sample_photos(config.size).values())
+        photos = list(samples.load(config.size).values())
     engine = engines.choose()
     if engine == "tensorflow":
         quiet.quiet_tensorflow()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fst import files, images
+from fst import files, images, samples
 from fst.errors import UserError, first_line
 
 TFDS_PREFIX = "tfds:"
@@ -27,16 +27,19 @@ def open_photos(content, *, holdout=0, seed=1):
     """Opens the content photos named by `--content`.
 
     Args:
-        content: a folder, or `tfds:NAME[:SPLIT]`.
+        content: a folder, or `tfds:NAME[:SPLIT]`; or nothing, for the sample photos that come with
+            installed packages.
         holdout: photos to keep out of training, for measuring; at most a tenth of them all.
         seed: seed of the order.
 
     Returns:
-        `FolderPhotos` or `TfdsPhotos`.
+        `FilePhotos` or `TfdsPhotos`.
 
     Raises:
         UserError: there is no such folder or data set, or it holds no photos.
     """
+    if not content:
+        return SamplePhotos(seed=seed)
     if content.startswith(TFDS_PREFIX):
         return TfdsPhotos(content[len(TFDS_PREFIX) :], holdout=holdout, seed=seed)
     return FolderPhotos(content, holdout=holdout, seed=seed)
@@ -63,19 +66,22 @@ class _Photos:
         self.held_out = []
         self._failure = None
 
-    def batches(self, config, *, start_step=0, worker=0, workers=1, replicas=1):
-        """The crops of the steps from `start_step` to the last.
+    def batches(self, config, styles=1, *, start_step=0, worker=0, workers=1, replicas=1):
+        """The crops of the steps from `start_step` to the last, and the styles they are to get.
 
         Args:
             config: a `TrainingConfig`.
+            styles: how many styles there are. All take their turns, in an order that is drawn
+                anew each time round.
             start_step: the first step, from 0.
             worker, workers: which share of every batch to give: with two workers of a global batch
                 of four, the first gives the crops 0 and 1, the second 2 and 3.
             replicas: pieces, one after the other, that the worker's share of a step comes in.
 
         Returns:
-            A finite `tf.data.Dataset` of float32
-            `[batch_size / workers / replicas, crop, crop, 3]`, 0-255.
+            A finite `tf.data.Dataset` of pairs: crops, float32
+            `[batch_size / workers / replicas, crop, crop, 3]`, 0-255, and the number of the style
+            of each, int32 `[batch_size / workers / replicas]`.
         """
         batch, share = config.batch_size, config.batch_size // workers
         size = config.crop_size
@@ -87,7 +93,11 @@ class _Photos:
                 tf.uint8,
                 stateful=False,
             )
-            return tf.cast(tf.ensure_shape(crop, (size, size, 3)), tf.float32)
+            return tf.cast(tf.ensure_shape(crop, (size, size, 3)), tf.float32), style_of(index)
+
+        def style_of(index):
+            draw = functools.partial(_style_of, seed=self.seed, styles=styles)
+            return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
 
         return (
             self._elements(start_step * batch)
@@ -137,11 +147,49 @@ class _Photos:
             raise
 
 
-class FolderPhotos(_Photos):
+class FilePhotos(_Photos):
+    """Photos in files.
+
+    Args:
+        files: a dictionary from names to paths.
+        where: what an error calls them all together.
+        holdout, seed: see `open_photos`.
+    """
+
+    def __init__(self, files, where, *, holdout=0, seed=1):
+        super().__init__(seed)
+        self._where = where
+        # By a hash of the name: the same photos stay out whatever the seed, the style or the
+        # photos beside them.
+        by_hash = sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest())
+        out = by_hash[: min(holdout, len(files) // 10)]
+        self.held_out = [_in_file(name, files[name]) for name in out]
+        self._photos = [_in_file(name, files[name]) for name in files if name not in set(out)]
+
+    def __len__(self):
+        return len(self._photos)
+
+    def __iter__(self):
+        return iter(self._photos)
+
+    def _elements(self, start):
+        return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+
+    def _candidates(self, index):
+        epoch, start = divmod(index, len(self._photos))
+        order = _order(self.seed, 0, epoch, len(self._photos))
+        # Round the same epoch: beyond its end the next one could bring the broken ones again.
+        for place in itertools.chain(order[start:], order[:start]):
+            yield self._photos[place]
+
+    def _all_broken(self):
+        return f"--content: none of the {len(self._photos)} photos in {self._where} can be read"
+
+
+class FolderPhotos(FilePhotos):
     """The photos of a folder and of the folders in it."""
 
     def __init__(self, folder, *, holdout=0, seed=1):
-        super().__init__(seed)
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise UserError(
@@ -151,42 +199,31 @@ class FolderPhotos(_Photos):
         paths = images.find_images(self.folder)
         if not paths:
             raise UserError(f"--content: the folder '{folder}' holds no photos")
-        # By a hash of the name: the same photos stay out whatever the seed, the style or the
-        # photos beside them.
-        by_hash = sorted(paths, key=lambda p: hashlib.sha256(self._name(p).encode()).digest())
-        out = set(by_hash[: min(holdout, len(paths) // 10)])
-        self.held_out = [self._photo(path) for path in by_hash if path in out]
-        self._paths = [path for path in paths if path not in out]
-
-    def __len__(self):
-        return len(self._paths)
-
-    def __iter__(self):
-        return map(self._photo, self._paths)
-
-    def _name(self, path):
-        return path.relative_to(self.folder).as_posix()
-
-    def _photo(self, path):
-        return Photo(self._name(path), functools.partial(files.read_bytes, path))
-
-    def _elements(self, start):
-        return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-
-    def _candidates(self, index):
-        epoch, start = divmod(index, len(self._paths))
-        order = _order(self.seed, epoch, len(self._paths))
-        # Round the same epoch: beyond its end the next one could bring the broken ones again.
-        for place in itertools.chain(order[start:], order[:start]):
-            yield self._photo(self._paths[place])
-
-    def _all_broken(self):
-        return f"--content: none of the {len(self._paths)} photos in '{self.folder}' can be read"
+        files = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        super().__init__(files, f"'{folder}'", holdout=holdout, seed=seed)
 
 
-@functools.lru_cache(maxsize=4)
-def _order(seed, epoch, count):
-    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+class SamplePhotos(FilePhotos):
+    """The few photos that come with installed packages, for who has none at hand."""
+
+    def __init__(self, *, seed=1):
+        files = samples.photo_files()
+        super().__init__(files, "the installed packages", seed=seed)
+
+
+def _in_file(name, path):
+    return Photo(name, functools.partial(files.read_bytes, path))
+
+
+@functools.lru_cache(maxsize=8)
+def _order(seed, what, epoch, count):
+    return np.random.default_rng([seed, what, epoch]).permutation(count)
+
+
+def _style_of(index, *, seed, styles):
+    """The style that crop `index` of a run is painted in."""
+    turn, place = divmod(int(index), styles)
+    return np.int32(_order(seed, 2, turn, styles)[place])
 
 
 class TfdsPhotos(_Photos):

@@ -1,10 +1,11 @@
-"""Training a network on one style image (Johnson et al. 2016, section 3).
+"""Training a network on one style image (Johnson et al. 2016, section 3), or on several at once.
 
     photos ──► network ──► stylised photos ──► perceptual loss ◄── style image
                   ▲                                  │
                   └─────────── Adam ◄── gradient ────┘
 
-`train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`.
+`train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`. Of
+several styles every photo of a batch gets its own (Dumoulin et al. 2017, section 2.2).
 """
 
 import contextlib
@@ -31,21 +32,35 @@ from fst.state import State, clean
 WARMUP_STEPS = 100
 
 
+class StepResult(NamedTuple):
+    """What a step found, before it corrected anything.
+
+    `terms` are the batch's `LossTerms`, `by_style` float32 `[styles, 3]`: for every style the sums
+    of its photos' content and style terms, and how many photos there were.
+    """
+
+    terms: perceptual.LossTerms
+    by_style: object
+
+
 class TrainingStep:
     """One training step: the network sees photos, the loss judges, Adam corrects.
 
     Args:
         config: a `TrainingConfig`.
-        style: the style image, float32 `[H, W, 3]`, 0-255.
+        styles: the style images, each float32 `[H, W, 3]`, 0-255.
         strategy: the `tf.distribute.Strategy` that holds the variables.
     """
 
-    def __init__(self, config, style, strategy):
+    def __init__(self, config, styles, strategy):
         self.strategy = strategy
+        precision = resolve(config.precision)
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
-            self.network = build_network(config.width, dtype=config.precision)
-            self.loss = build_loss(config, style, config.precision)
+            self.network = build_network(config.width, precision, len(styles))
+            if config.learn == "style":
+                freeze_convolutions(self.network)
+            self.loss = build_loss(config, styles, precision)
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self._replicas = strategy.num_replicas_in_sync
@@ -54,37 +69,26 @@ class TrainingStep:
             self._run, jit_compile=_use_xla(config, strategy), autograph=False
         )
 
-    def __call__(self, photos):
-        """Trains on `photos`, `[B, H, W, 3]`, and returns their `LossTerms` before the update."""
+    def __call__(self, batch):
+        """Trains on `batch`, a pair as `fst.data` gives them, and returns a `StepResult`."""
         with self.strategy.scope():
-            return self._function(photos)
+            return self._function(*batch)
 
-    def start_from(self, trained):
-        """Takes over the weights of a trained style, a `Checkpoint`.
-
-        Raises:
-            UserError: it has another width.
-        """
-        width = trained.read_width()
-        if width != self.network.get_layer("down1_conv").filters:
-            raise UserError(
-                f"--start-from {trained.folder.name}: has width {width}; give --width {width}"
-            )
-        self.network.set_weights(trained.read_network().get_weights())
-
-    def _run(self, photos):
+    def _run(self, photos, styles):
         if not tf.distribute.has_strategy():
-            return self._on_replica(photos)
-        terms = self.strategy.run(self._on_replica, (photos,))
-        return perceptual.LossTerms(
-            *(self.strategy.reduce(tf.distribute.ReduceOp.MEAN, term, axis=None) for term in terms)
-        )
+            return self._on_replica(photos, styles)
+        terms, by_style = self.strategy.run(self._on_replica, (photos, styles))
+        reduce, how = self.strategy.reduce, tf.distribute.ReduceOp
+        mean = (reduce(how.MEAN, term, axis=None) for term in terms)
+        return StepResult(perceptual.LossTerms(*mean), reduce(how.SUM, by_style, axis=None))
 
-    def _on_replica(self, photos):
+    def _on_replica(self, photos, styles):
+        shares = tf.one_hot(styles, self.loss.styles)
         content = self.loss.content_features(photos)
         with tf.GradientTape() as tape:
-            stylised = self.network(photos, training=True)
-            terms = self.loss(stylised, content)
+            stylised = paint(self.network, photos, shares, training=True)
+            each = self.loss.of_each(stylised, content, shares)
+            terms = perceptual.LossTerms(*map(tf.reduce_mean, each))
             # The network's own losses keep its output off the ends of the pixel range.
             objective = terms.total + sum(self.network.losses)
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
@@ -93,7 +97,8 @@ class TrainingStep:
         self.optimizer.apply_gradients(
             zip(tape.gradient(objective, variables), variables, strict=True)
         )
-        return terms
+        counted = tf.stack([each.content, each.style, tf.ones_like(each.style)], axis=1)
+        return StepResult(terms, tf.matmul(shares, counted, transpose_a=True))
 
 
 def train(config, on_progress=None, on_event=print):
@@ -111,8 +116,8 @@ def train(config, on_progress=None, on_event=print):
         UserError: whatever the user can put right; the state on disk is then the last good one.
     """
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
-    style_hash, style = open_style(config)
-    state = State.open(target, config, style_hash)
+    styles = open_styles(config)
+    state = State.open(target, config, [style.sha256 for style in styles])
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
         return _wrap_up(target, config)
@@ -121,21 +126,25 @@ def train(config, on_progress=None, on_event=print):
             strategy, chief = workers.make_strategy(config, on_event)
             # What may fail comes before `claim`, which removes the style that --overwrite replaces.
             photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
-            previews = Previews(target.previews_path, photos, config) if chief else None
-            step = TrainingStep(config, style, strategy)
-            if config.start_from and not state.step:
-                step.start_from(checkpoint.find(config.start_from, config.output))
+            if not config.content:
+                on_event(f"no --content was given: training on {len(photos)} sample photos")
+            previews = Previews(target.previews_path, photos, config, styles) if chief else None
+            step = TrainingStep(config, [style.image for style in styles], strategy)
+            if config.start_from != NOTHING and not state.step:
+                start_from(config, step, photos, styles, on_event)
 
             state = workers.claim(state, strategy, chief)
             state.restore(step.network, step.optimizer)
             if state.step:
                 on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
             recorders = (
-                Recorders(target, config, photos, state, previews, on_progress) if chief else None
+                Recorders(target, config, photos, state, previews, styles, on_progress)
+                if chief
+                else None
             )
             run_steps(config, step, photos, state, recorders)
         if chief:
-            _finish(target, config, step.network, photos, style, state, on_event)
+            _finish(target, config, step.network, photos, styles, state, on_event)
             _wrap_up(target, config)
         with workers.naming_lost_workers(config):
             # One that is gone before the chief is done would be taken for a crash.
@@ -161,12 +170,12 @@ def run_steps(config, step, photos, state, recorders):
     started = time.monotonic() - state.seconds
     try:
         with _held_interrupts() as interrupted:
-            for batch in workers.share_batches(config, photos, step.strategy, state.step):
-                losses = step(batch)
+            for batch in workers.share_batches(config, photos, step, state.step):
+                result = step(batch)
                 state.step += 1
                 state.seconds = time.monotonic() - started
                 if recorders:
-                    recorders.after_step(step, losses)
+                    recorders.after_step(step, result)
                 if stopping(interrupted()):
                     break
     except tf.errors.OpError:
@@ -208,28 +217,14 @@ def _held_interrupts():
             signal.signal(number, signal.default_int_handler)
 
 
-def open_style(config):
-    """The style image at `--style-size` and the SHA-256 of its file."""
-    data = files.read_bytes(config.style)
-    original = images.load_picture(config.style, data).rgb
-    style = images.load_rgb(config.style, config.style_size, data)
-    for picture, at in ((original, ""), (style, f" at --style-size {config.style_size}")):
-        height, width, _ = picture.shape
-        if min(height, width) < 32:
-            raise UserError(
-                f"{config.style}: is {width}x{height} px{at}; a style image needs at least 32 px "
-                "on its short side"
-            )
-    return hashlib.sha256(data).hexdigest(), style
-
-
-def build_loss(config, style, precision="float32"):
-    """The `PerceptualLoss` that `config` describes, for a style image `[H, W, 3]`."""
+def build_loss(config, styles, precision="float32"):
+    """The `PerceptualLoss` that `config` describes, for style images `[H, W, 3]`."""
     return perceptual.PerceptualLoss(
         perceptual.load_vgg19(config.vgg_weights, precision),
-        [style],
+        styles,
+        separate=True,
         content_weight=config.content_weight,
-        style_weight=config.style_weight,
+        style_weight=config.for_each_style("style_weight", len(styles)),
         tv_weight=config.tv_weight,
         content_layers=config.content_layers,
         style_layers=config.style_layers,
@@ -247,7 +242,7 @@ def build_optimizer(config):
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.Adam(rate)
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
     if config.precision == "mixed_float16":
         # Gradients this small would be zero in float16, bfloat16 has float32's range.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -261,17 +256,19 @@ def _use_xla(config, strategy):
     return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_physical_devices("GPU"))
 
 
-def _finish(target, config, network, photos, style, state, on_event):
+def _finish(target, config, network, photos, styles, state, on_event):
     """Writes what a finished style consists of; the card, which vouches for it, comes last."""
     with _writing(target):
         target.write_weights(network)
-        network = target.read_network(config.width)
-        export_saved_model(target.read_weights(config.width), target.saved_model_path)
         draw_curves(target.history_path, target.curves_path)
+    names = [style.name for style in styles]
+    trained = read_back(target, config.width, len(styles))
+    with _writing(target):
+        export(trained, names, target.saved_model_path)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
-    loss = build_loss(config, style)
-    card = make_card(config, network, loss, photos, style, state, target)
+    loss = build_loss(config, [style.image for style in styles])
+    card = make_card(config, trained, loss, photos, styles, state, target)
     with _writing(target):
         target.write_card(card)
 

@@ -5,7 +5,8 @@ import pytest
 from conftest import draw_photo, run
 from PIL import Image
 
-from fst.contact_sheet import contact_sheet, sample_photos, style_sheet
+from fst import samples
+from fst.contact_sheet import contact_sheet, style_sheet
 
 
 def test_rows_are_styles_and_columns_are_photos():
@@ -35,7 +36,7 @@ def test_sheet_of_one_photo_is_about_square(number, columns):
 
 
 def test_sample_photos_need_no_network():
-    photos = sample_photos(64)
+    photos = samples.load(64)
     assert set(photos) == {"astronaut", "chelsea", "coffee", "rocket", "grace_hopper"}
     assert all(max(photo.shape[:2]) == 64 for photo in photos.values())
 

@@ -158,10 +158,10 @@ def test_a_blend_of_styles_is_held_against_the_blend_of_their_gram_matrices():
 
 
 def test_style_weights_are_one_or_one_for_each_style():
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    styles, weights = [picture(12, 10)] * 3, [1.0, 2.0]
     with pytest.raises(ValueError, match="2 style weights were given for 3 styles"):
-        PerceptualLoss(
-            TinyFeatures(), [picture(12, 10)] * 3, separate=True, style_weight=[1.0, 2.0]
-        )
+        PerceptualLoss(TinyFeatures(), styles, separate=True, style_weight=weights, **layers)
 
 
 # --- The terms -----------------------------------------------------------------------------------
@@ -325,7 +325,12 @@ def test_mean_form_by_hand():
         return np.tile(np.array(rgb, np.float32), (1, 2, 2, 1))
 
     loss = PerceptualLoss(
-        Given(), [flat(1, 0, 0)[0]], form="mean", style_layers=("relu1_1",), tv_weight=0.5
+        Given(),
+        [flat(1, 0, 0)[0]],
+        form="mean",
+        style_layers=("relu1_1",),
+        style_weight=3.0,
+        tv_weight=0.5,
     )
     image = flat(2, 0, 0)
     image[0, 1, 1, 0] = 6  # Red is 2, 2, 2 and 6.
