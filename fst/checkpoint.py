@@ -1,4 +1,4 @@
-"""The folder `checkpoints/<name>/`, which holds everything about one style.
+"""The folder `checkpoints/<name>/`: a style, or a gallery of many in one network; and their names.
 
 style.json          the card: configuration, provenance, losses
 network.weights.h5  the weights, loadable by Keras on any backend
@@ -6,19 +6,21 @@ saved_model/        the export, written by `fst.export`
 history.csv/.png    the losses as training went on
 previews/           the same photos, stylised, as training went on
 training/           the state to resume from
+
+A gallery's network shares its convolutions among all its styles (Dumoulin et al., 2017). One style
+of it, or a blend of some, is folded into a network of one style as it is read, and used as such.
 """
 
+import collections
 import dataclasses
-import io
+import difflib
 import json
-import warnings
+import math
+import os
+import re
 from pathlib import Path
 
-import h5py
-import numpy as np
-
-from fst import files
-from fst.architecture import shapes
+from fst import files, weights_file
 from fst.errors import UserError, first_line
 
 ROOT = "checkpoints"
@@ -26,9 +28,26 @@ ROOT = "checkpoints"
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """The paths inside one style's folder, and how to read and write what lies there."""
+    """The paths inside one folder, and how to read and write what lies there.
+
+    Attributes:
+        folder: of a style, or of a gallery.
+        style_weights: how much of each of a gallery's styles is meant, with the sum 1; None for
+            the whole folder: the style of a folder that holds one, a gallery as such.
+    """
 
     folder: Path
+    style_weights: tuple[float, ...] | None = None
+
+    @property
+    def name(self):
+        """What the style or blend that is meant is called; without one, the folder."""
+        if self.style_weights is None:
+            return self.folder.resolve().name
+        chosen = self.chosen()
+        if len(chosen) == 1:
+            return chosen[0][0]["name"]
+        return ",".join(f"{style['name']}={weight:.4g}" for style, weight in chosen)
 
     @property
     def card_path(self):
@@ -71,6 +90,59 @@ class Checkpoint:
         except ValueError as error:
             raise UserError(f"{self.card_path}: is damaged, it is not JSON ({error})") from error
 
+    def styles(self):
+        """The card's entries about its styles, a list of dictionaries in the network's order.
+
+        Each has a `name`, and mostly the `sha256` of its picture, `height` and `width` in px, a
+        `source` in words, and `held_out_losses`. A card of format 1, or one that names no styles,
+        gives one entry.
+
+        Raises:
+            UserError: the card is missing or damaged.
+        """
+        card = self.read_card()
+        if isinstance(card, dict) and "styles" not in card:
+            style = card.get("style") if isinstance(card.get("style"), dict) else {}
+            name = str(card.get("name") or self.folder.resolve().name)
+            return [{"held_out_losses": card.get("held_out_losses"), **style, "name": name}]
+        styles = card["styles"] if isinstance(card, dict) else None
+        given = [s.get("name") if isinstance(s, dict) else None for s in _listed(styles)]
+        if not given or not all(isinstance(n, str) and _NAME.fullmatch(n) for n in given):
+            raise UserError(f"{self.card_path}: is damaged, it does not tell its styles' names")
+        if twice := [name for name, count in collections.Counter(given).items() if count > 1]:
+            raise UserError(f"{self.card_path}: is damaged, two styles are called '{twice[0]}'")
+        return styles
+
+    def chosen(self):
+        """The styles that are meant: pairs of the card's entry and its weight, which is above 0.
+
+        Raises:
+            UserError: the card is missing or damaged, or a gallery's style has not been chosen.
+        """
+        styles = self.styles()
+        pairs = zip(styles, self._mixture(len(styles)), strict=True)
+        return [(style, weight) for style, weight in pairs if weight]
+
+    def _mixture(self, count):
+        """How much of each of `count` styles is meant."""
+        if self.style_weights is None:
+            if count > 1:
+                raise UserError(self._needs_choice())
+            return (1.0,)
+        if len(self.style_weights) != count:
+            raise UserError(
+                f"{self.card_path}: names {count} styles now, not {len(self.style_weights)}; "
+                "find the style by its name again"
+            )
+        return self.style_weights
+
+    def _needs_choice(self):
+        name, styles = self.folder.resolve().name, [style["name"] for style in self.styles()]
+        return (
+            f"{self.folder} holds {len(styles)} styles: name one, such as {name}/{styles[0]}; "
+            f"there are {', '.join(styles)}"
+        )
+
     def write_card(self, card):
         """Writes the card; the one that was there stays until the new one is whole."""
         with files.atomic_path(self.card_path) as path:
@@ -86,7 +158,7 @@ class Checkpoint:
             # HDF5 crashes on a full disk, and Python with it: see first that there is room.
             path.write_bytes(bytes(4 * network.count_params() + 2**19))
             network.save_weights(path)
-            _halve(path)
+            weights_file.halve(path)
 
     def read_width(self):
         """The network's width, as the card tells it.
@@ -102,7 +174,7 @@ class Checkpoint:
         return width
 
     def read_weights(self, width=None):
-        """The trained weights as arrays, without Keras.
+        """The trained weights of the style or blend that is meant, as arrays, without Keras.
 
         Args:
             width: the network's width; the card's when None.
@@ -112,41 +184,63 @@ class Checkpoint:
             float32 arrays: kernel and bias, or scale and shift.
 
         Raises:
+            UserError: the card or the weights are missing or damaged, or a gallery's style has not
+                been chosen.
+        """
+        weights = self.read_all_weights(width)
+        return weights_file.fold(weights, self._mixture(weights_file.count_styles(weights)))
+
+    def read_all_weights(self, width=None):
+        """The trained weights of all styles: as `read_weights`, but a gallery's unfolded.
+
+        Args:
+            width: the network's width. When None it is the card's, and there must be as many styles
+                as the card names.
+
+        Returns:
+            As `read_weights`; a gallery's scales and shifts are `[styles, C]`.
+
+        Raises:
             UserError: the card or the weights are missing or damaged.
         """
-        width = width or self.read_width()
+        styles = None
+        if width is None:
+            width, styles = self.read_width(), len(self.styles())
         self._check_weights_are_there()
         try:
-            with h5py.File(self.weights_path) as file:
-                found = _by_layer(file)
-            return _of_width(found, width)
+            return weights_file.read(self.weights_path, width, styles)
         except Exception as error:  # h5py raises many kinds for a damaged file.
             reason = first_line(error)
             raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
 
     def read_network(self, width=None):
-        """The trained network, as a float32 `keras.Model` (see `fst.network.build_network`).
+        """The trained network of the style or blend that is meant, as a float32 `keras.Model`.
 
         Args:
             width: the network's width; the card's when None.
 
+        Returns:
+            A network as of `fst.network.build_network` with one style.
+
+        Raises:
+            UserError: as `read_weights`.
+        """
+        return _network(self.read_weights(width))
+
+    def read_conditional(self, width=None):
+        """The trained network of all styles, as a float32 `keras.Model`: to go on training.
+
+        Args:
+            width: the network's width; the card's when None.
+
+        Returns:
+            A network as of `fst.network.build_network` with the gallery's number of styles, 1 for
+            a folder that holds one.
+
         Raises:
             UserError: the card or the weights are missing or damaged.
         """
-        width = width or self.read_width()
-        self._check_weights_are_there()
-        from fst.network import build_network  # Keras takes seconds to import: only when it is used
-
-        network = build_network(width, dtype="float32")
-        try:
-            with warnings.catch_warnings():
-                # Where weights are missing in the file, Keras warns and leaves them random.
-                warnings.filterwarnings("error", message="Skipping")
-                network.load_weights(self.weights_path)
-        except Exception as error:  # h5py and Keras raise many kinds for a damaged file.
-            reason = first_line(error)
-            raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
-        return network
+        return _network(self.read_all_weights(width))
 
     def _check_weights_are_there(self):
         if not self.weights_path.is_file():
@@ -154,67 +248,207 @@ class Checkpoint:
 
 
 def names(root=ROOT):
-    """The names of the trained styles under `root`, sorted."""
-    return sorted(path.parent.name for path in Path(root).glob("*/style.json"))
+    """The names of the trained styles under `root`, as `find` takes them, sorted.
+
+    A folder with one style gives its own name. A gallery gives those of its styles; where a name
+    means something else as well, `GALLERY/NAME`.
+    """
+    folders, galleries = _survey(root)
+    held = collections.Counter(name for styles in galleries.values() for name in styles)
+    found = sorted(set(folders) - set(galleries))
+    for gallery, styles in galleries.items():
+        clear = {name for name in styles if held[name] == 1 and name not in folders}
+        found += [name if name in clear else f"{gallery}/{name}" for name in styles]
+    return sorted(found)
 
 
-def find(name_or_path, root=ROOT):
-    """The checkpoint called `name_or_path` under `root`, or the folder of that path.
+def find(wanted, root=ROOT):
+    """The trained style, or the blend of styles, that is meant.
+
+    Args:
+        wanted: one of
+
+            * a folder's name under `root`, or the path of a folder, which holds one style;
+            * the name of a style in a gallery under `root`; where a folder has that name too, the
+              folder is meant, and where two galleries have such a style, neither;
+            * a gallery and a style of it: `gallery/starry_night`, or a path and a name;
+            * a blend of one gallery's styles: `"great_wave=0.7,udnie=0.3"`, or a dictionary
+              `{"great_wave": 0.7, "udnie": 0.3}`. Weights are from 0, and divided by their sum.
+        root: the folder that holds the trained styles.
+
+    Returns:
+        A `Checkpoint` of one style or blend.
 
     Raises:
-        UserError: there is none, with the names that there are.
+        UserError: there is no such style, with the names that there are; a gallery is named
+            without a style; two galleries have the style; or a blend is none.
     """
-    for folder in (Path(root) / name_or_path, Path(name_or_path)):
-        if (folder / "style.json").is_file():
+    if isinstance(wanted, dict):
+        return _blend(wanted, root)
+    wanted = str(wanted)
+    if trained := _folder(wanted, root):
+        if len(_style_names(trained)) > 1:
+            raise UserError(trained._needs_choice())
+        return trained
+    places = _in_galleries(wanted, root)
+    if not places and "=" in wanted:
+        return _blend(_parse(wanted), root)
+    if not places:
+        raise UserError(_unknown(wanted, root))
+    if len(places) > 1:
+        raise UserError(_ambiguous(wanted, places))
+    ((folder, index),) = places.items()
+    return _mixed(folder, {index: 1.0})
+
+
+def find_folder(wanted, root=ROOT):
+    """The folder called `wanted` under `root`, or of that path: one style, or a gallery as such.
+
+    Raises:
+        UserError: there is none.
+    """
+    trained = _folder(str(wanted), root)
+    if not trained:
+        raise UserError(_unknown(wanted, root))
+    return trained
+
+
+_NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
+
+
+def _listed(value):
+    return value if isinstance(value, list) else []
+
+
+def _network(weights):
+    from fst.network import build_network  # Keras takes seconds to import: only when it is used
+
+    styles = weights_file.count_styles(weights)
+    network = build_network(len(weights["down1_conv"][1]), dtype="float32", styles=styles)
+    for layer, arrays in weights.items():
+        layer = network.get_layer(layer)
+        layer.set_weights([a.reshape(w.shape) for a, w in zip(arrays, layer.weights, strict=True)])
+    return network
+
+
+def _folder(wanted, root):
+    """The `Checkpoint` of a folder by its name under `root` or its path, or None."""
+    for folder in (Path(root) / wanted, Path(wanted)):
+        # Not Path's, which raises for what is too long to be a name: a blend of many styles is.
+        if os.path.isfile(folder / "style.json"):
             return Checkpoint(folder)
-    known = ", ".join(names(root))
-    hint = f"there are {known}" if known else f"there are none under {root}/"
-    raise UserError(f"there is no trained style '{name_or_path}'; {hint}")
+    return None
 
 
-def _by_layer(file):
-    """The arrays of a Keras weights file by the names that the network gives its layers."""
-    found = {}
-
-    def note(_, item):
-        if isinstance(item, h5py.Group) and "name" in item.attrs and len(item):
-            arrays = [item[key][()] for key in sorted(item)]
-            found[item.attrs["name"]] = [array.astype(np.float32) for array in arrays]
-
-    file.visititems(note)
-    return found
+def _survey(root):
+    """What lies under `root`: its folders' names, and of those that are galleries their styles'."""
+    folders = sorted(path.parent.name for path in Path(root).glob("*/style.json"))
+    styles = {name: _style_names(Checkpoint(Path(root) / name)) for name in folders}
+    return folders, {name: held for name, held in styles.items() if len(held) > 1}
 
 
-def _of_width(found, width):
-    """`found`, if it holds what a network of this width needs.
-
-    Raises:
-        ValueError: it does not.
-    """
-    for name, shape in shapes(width).items():
-        wanted = {f"{name}_conv": [shape, shape[3:]]}
-        if name != "rgb":
-            wanted[f"{name}_norm"] = [shape[3:], shape[3:]]
-        for layer, expected in wanted.items():
-            given = [array.shape for array in found.get(layer, ())]
-            if given != expected:
-                raise ValueError(f"layer {layer} has the arrays {given}, not {expected}")
-            if not all(np.isfinite(array).all() for array in found[layer]):
-                raise ValueError(f"layer {layer} holds values that are not finite")
-    return found
+def _style_names(trained):
+    """The names of a folder's styles; none where the card is damaged."""
+    try:
+        return [style["name"] for style in trained.styles()]
+    except UserError:
+        return []
 
 
-def _halve(path):
-    """Rewrites a Keras weights file in half precision."""
-    # Not saved from a float16 network: building one computes in half precision, of which oneDNN
-    # complains on most CPUs.
-    whole = io.BytesIO(path.read_bytes())
-    with h5py.File(whole, "r") as source, h5py.File(path, "w") as half:
+def _in_galleries(wanted, root):
+    """Where a style, `NAME` or `GALLERY/NAME`, is: its place in each gallery, by their folders."""
+    parent, _, name = wanted.rpartition("/")
+    if parent:
+        trained = _folder(parent, root)
+        galleries = {trained.folder: _style_names(trained)} if trained else {}
+    else:
+        galleries = {Path(root) / folder: held for folder, held in _survey(root)[1].items()}
+    return {folder: held.index(name) for folder, held in galleries.items() if name in held}
 
-        def copy(name, item):
-            if isinstance(item, h5py.Dataset):
-                half.create_dataset(name, data=item[()].astype("float16"))
-            else:
-                half.require_group(name).attrs.update(item.attrs)
 
-        source.visititems(copy)
+def _parse(text):
+    """The names and weights in `great_wave=0.7,udnie=0.3`."""
+    weights = {}
+    for part in text.split(","):
+        name, _, weight = (word.strip() for word in part.rpartition("="))
+        if not name:
+            raise UserError(f"'{text}' is no blend: write it as great_wave=0.7,udnie=0.3")
+        if name in weights:
+            raise UserError(f"'{text}' names {name} twice: give it one weight")
+        weights[name] = weight
+    return weights
+
+
+def _blend(weights, root):
+    weights = {str(name): _weight(name, weight) for name, weight in weights.items()}
+    if not any(weights.values()):
+        raise UserError("a blend needs a style with a weight above 0, such as udnie=1")
+    if len(weights) == 1:
+        return find(*weights, root)
+    places = {}
+    for name in weights:
+        found = _in_galleries(name, root)
+        if not found:
+            raise UserError(_not_to_blend(name, root))
+        places[name] = {folder.resolve(): index for folder, index in found.items()}
+    folder = _common(places)
+    mixture = {}
+    for name, weight in weights.items():
+        if places[name][folder] in mixture:
+            raise UserError(f"the blend names {name.rpartition('/')[2]} twice: give it one weight")
+        mixture[places[name][folder]] = weight
+    return _mixed(folder, mixture)
+
+
+def _common(places):
+    """The folder of the gallery that has all styles of a blend."""
+    common = set.intersection(*map(set, places.values()))
+    if not common:
+        raise UserError(f"{' and '.join(places)} are not all in one gallery, and only then blend")
+    if len(common) > 1:
+        name = next(iter(places))
+        raise UserError(_ambiguous(name, places[name]))
+    return common.pop()
+
+
+def _weight(name, given):
+    try:
+        weight = float(given)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise UserError(f"the weight of {name} is '{given}': give a number from 0, such as 0.7")
+    return weight
+
+
+def _mixed(folder, mixture):
+    """The checkpoint of a blend; `mixture` has weights of any sum by the styles' places."""
+    largest = max(mixture.values())  # First, for the sum of large numbers may be too large.
+    shares = {index: weight / largest for index, weight in mixture.items()}
+    total = sum(shares.values())
+    count = len(Checkpoint(folder).styles())
+    return Checkpoint(folder, tuple(shares.get(index, 0.0) / total for index in range(count)))
+
+
+def _unknown(wanted, root):
+    parent, _, name = wanted.rpartition("/")
+    trained = _folder(parent, root) if parent else None
+    if trained:
+        known, place = [style["name"] for style in trained.styles()], f" in {trained.folder}"
+    else:
+        known, name, place = names(root), wanted, ""
+    hint = f"there are {', '.join(known)}" if known else f"there are none under {root}/"
+    if close := difflib.get_close_matches(name, known, n=3):
+        hint = f"did you mean {' or '.join(close)}? {hint}"
+    return f"there is no trained style '{files.printable(name)}'{place}; {hint}"
+
+
+def _ambiguous(name, places):
+    clear = " or ".join(f"{folder.name}/{name}" for folder in places)
+    return f"'{name}' is a style of {len(places)} galleries: name it {clear}"
+
+
+def _not_to_blend(name, root):
+    if _folder(name, root):
+        return f"'{name}' is a folder of its own: only the styles of one gallery blend"
+    return _unknown(name, root)

@@ -44,7 +44,7 @@ def draw_photo(seed, height=80, width=96):
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
-def random_network(width, seed):
+def random_network(width, seed, styles=1):
     """A network in which every weight is random, so that none can get lost or left out unseen."""
     import keras
 
@@ -52,7 +52,7 @@ def random_network(width, seed):
 
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
-    network = build_network(width)
+    network = build_network(width, styles=styles)
     network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
     return network
 
@@ -137,6 +137,38 @@ def styles(tmp_path_factory):
         style = Checkpoint(root / name)
         style.write_weights(build_network(4))
         style.write_card({"format": 1, "name": name, "config": {"width": 4}})
+    return root
+
+
+def write_gallery(folder, names, width=4, seed=5, **card):
+    """Writes a gallery of untrained styles, which all paint differently; gives its `Checkpoint`.
+
+    Args:
+        folder: of the gallery; its parent is the root.
+        names: of the styles; the entries of some, `{"name": ..., "source": ...}`.
+        card: what else the card holds.
+    """
+    from fst.checkpoint import Checkpoint
+
+    trained = Checkpoint(Path(folder))
+    trained.write_weights(random_network(width, seed, styles=len(names)))
+    styles = [name if isinstance(name, dict) else {"name": name} for name in names]
+    card = {"format": 2, "name": trained.folder.name, "config": {"width": width}, **card}
+    trained.write_card({**card, "styles": styles})
+    return trained
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory):
+    """A folder with a gallery, `gallery`, of three styles `dusk`, `moss` and `reef`.
+
+    And with two folders of one style each: `sand`, and `moss` once more.
+    """
+    root = tmp_path_factory.mktemp("galleries")
+    dusk = {"name": "dusk", "source": "Nobody, Dusk, 1889", "held_out_losses": {"total": 1.5}}
+    write_gallery(root / "gallery", [dusk, "moss", "reef"])
+    for seed, name in enumerate(("sand", "moss")):
+        write_gallery(root / name, [name], seed=seed)
     return root
 
 
