@@ -1,4 +1,4 @@
-"""The card of a style, `style.json`: what it was trained on, how, and how well."""
+"""The card, `style.json`: which styles a network holds, how it was trained, and how well."""
 
 import datetime
 import os
@@ -9,10 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 import fst
-from fst import checkpoint
+from fst import start
+from fst.config import NOTHING
 from fst.errors import UserError
 from fst.history import COLUMNS, read_history
+from fst.network import paint
 from fst.perceptual import LossTerms
+from fst.precision import resolve
 
 MEASURED_AT = 512
 """Long side, in px, of the photos that the losses of the card are measured on."""
@@ -20,15 +23,15 @@ MEASURED_AT = 512
 _NAMED = 100  # skipped photos that the card names; it counts them all
 
 
-def make_card(config, network, loss, photos, style, state, target):
+def make_card(config, network, loss, photos, styles, state, target):
     """The card as a dictionary of JSON types.
 
     Args:
         config: the `TrainingConfig`.
-        network: the trained network.
+        network: the trained network, in float32, of all styles.
         loss: the `PerceptualLoss`, in float32.
         photos: the content photos.
-        style: the style image as trained with, `[H, W, 3]`.
+        styles: the `fst.style_images.Style`s, in the network's order.
         state: the finished `State`.
         target: the `Checkpoint`, whose history is read.
     """
@@ -36,11 +39,11 @@ def make_card(config, network, loss, photos, style, state, target):
     recent = history[-max(1, len(history) // 20) :].mean(axis=0)
     skipped = {**state.skipped, **photos.skipped}
     return {
-        "format": 1,
+        "format": 2,
         "name": config.name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": config.to_json(),
-        "style": {"sha256": state.style_hash, "height": style.shape[0], "width": style.shape[1]},
+        "styles": describe(styles, network, loss, photos),
         "photos": len(photos),
         "skipped_photos": {"count": len(skipped), "named": dict(list(skipped.items())[:_NAMED])},
         "steps": config.steps,
@@ -48,11 +51,11 @@ def make_card(config, network, loss, photos, style, state, target):
         "started_from": _started_from(config),
         "seconds": round(state.seconds),
         "device": device_name(),
+        "precision": resolve(config.precision),
         "parameters": network.count_params(),
         "training_losses": {
             name: _short(recent[COLUMNS.index(name)]) for name in LossTerms._fields
         },
-        "held_out_losses": measure(network, loss, photos),
         "versions": {
             "fst": fst.__version__,
             "tensorflow": tf.__version__,
@@ -63,16 +66,37 @@ def make_card(config, network, loss, photos, style, state, target):
     }
 
 
-def measure(network, loss, photos):
-    """The losses of the photos kept out of training: the mean over whole pictures.
+def describe(styles, network, loss, photos):
+    """The card's entries about its styles: name, picture, and losses on photos never trained on."""
+    return [
+        {
+            "name": style.name,
+            "source": style.source,
+            "sha256": style.sha256,
+            "height": style.image.shape[0],
+            "width": style.image.shape[1],
+            "held_out_losses": measure(network, loss, photos, index),
+        }
+        for index, style in enumerate(styles)
+    ]
+
+
+def measure(network, loss, photos, index=0):
+    """The losses of one style on photos kept out of training: the mean over whole pictures.
+
+    Of several styles each is measured on its share of the photos, two at least: all of them in
+    every style would take hours.
 
     Returns:
         A dictionary with `photos`, how many, `long_side` in px, and the unweighted terms; None if
         no photo was kept out.
     """
+    count = max(2, len(photos.held_out) // loss.styles)
+    shares = np.eye(loss.styles, dtype=np.float32)[index : index + 1]
     rows = []
-    for _, picture in photos.pictures(photos.held_out, MEASURED_AT):
-        terms = loss(network(picture[None]), loss.content_features(picture[None]))
+    for _, picture in photos.pictures(photos.held_out[:count], MEASURED_AT):
+        painted = paint(network, picture[None], shares)
+        terms = loss(painted, loss.content_features(picture[None]), shares)
         rows.append([float(term) for term in terms])
     if not rows:
         return None
@@ -95,16 +119,16 @@ def device_name():
 
 
 def _started_from(config):
-    """The style that lent its weights, and the photos that it and its own forebears have seen."""
-    if not config.start_from:
+    """What lent its weights, and the photos that it and its own forebears have seen."""
+    if config.start_from == NOTHING:
         return None
     try:
-        trained = checkpoint.find(config.start_from, config.output)
+        trained = start.find_start(config)
         card = trained.read_card()
     except UserError:  # It was there when the run began, and may be gone by now.
         return {"name": config.to_json()["start_from"], "images_seen": None}
     before = (card.get("started_from") or {}).get("images_seen") or 0
-    return {"name": trained.folder.name, "images_seen": card.get("images_seen", 0) + before}
+    return {"name": trained.name, "images_seen": card.get("images_seen", 0) + before}
 
 
 def _short(value):

@@ -4,6 +4,7 @@ style.json          the card: configuration, provenance, losses
 network.weights.h5  the weights, loadable by Keras on any backend
 saved_model/        the export, written by `fst.export`
 history.csv/.png    the losses as training went on
+history_styles.csv  of several styles, those of each
 previews/           the same photos, stylised, as training went on
 training/           the state to resume from
 
@@ -64,6 +65,10 @@ class Checkpoint:
     @property
     def history_path(self):
         return self.folder / "history.csv"
+
+    @property
+    def styles_history_path(self):
+        return self.folder / "history_styles.csv"
 
     @property
     def curves_path(self):

@@ -71,6 +71,18 @@ def export_saved_model(weights, folder):
         tf.saved_model.save(module, path, signatures=signatures)
 
 
+def export_styles(weights, names, folder):
+    """Writes the SavedModel of a trained network, of one style or of several.
+
+    Args:
+        weights: of all styles (`fst.checkpoint.Checkpoint.read_all_weights`).
+        names: of the styles, in the network's order.
+        folder: the folder to write.
+    """
+    if len(names) == 1:
+        export_saved_model(weights, folder)
+
+
 def export_onnx(weights, file):
     """Writes an ONNX model; `image` and `stylized` are uint8 `[batch, height, width, 3]`.
 

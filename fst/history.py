@@ -1,4 +1,7 @@
-"""`history.csv`: a row for every training step; `history.png`: its curves."""
+"""`history.csv`: a row for every training step; `history.png`: its curves.
+
+`history_styles.csv`: of several styles, those of each, as means from one save to the next.
+"""
 
 import contextlib
 import csv
@@ -9,6 +12,7 @@ from fst import files
 from fst.errors import UserError
 
 COLUMNS = ("step", "total", "content", "style", "tv", "images/s")
+STYLES_COLUMNS = ("step", "name", "content", "style", "images")
 
 
 class History:
@@ -24,9 +28,7 @@ class History:
 
     def __init__(self, path, keep=0):
         self._path = path
-        rows = [row for row in read_rows(path) if int(row[0]) <= keep]
-        with _writing(path), files.atomic_path(path) as temporary:
-            _write(temporary, "w", [COLUMNS, *rows])
+        _begin(path, COLUMNS, keep)
 
     def append(self, first_step, losses, images_per_second):
         """Appends consecutive steps.
@@ -47,14 +49,57 @@ class History:
             _write(self._path, "a", rows)
 
 
-def read_rows(path):
+class StylesHistory:
+    """The losses of every style, appended to a CSV file: their means since the last save.
+
+    Args:
+        path: the file; rows after the step `keep` are dropped.
+        names: of the styles, in the network's order.
+        keep: the last step to keep.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+
+    def __init__(self, path, names, keep=0):
+        self._path, self._names = path, names
+        self._sums = np.zeros((len(names), 3))
+        _begin(path, STYLES_COLUMNS, keep)
+
+    def add(self, by_style):
+        """Adds what `fst.training.StepResult.by_style` tells, `[styles, 3]`."""
+        self._sums += by_style
+
+    def write(self, step):
+        """Writes a row for every style that was trained since the last time.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        rows = [
+            (step, name, f"{content / count:.6g}", f"{style / count:.6g}", int(count))
+            for name, (content, style, count) in zip(self._names, self._sums, strict=True)
+            if count
+        ]
+        self._sums[:] = 0
+        with _writing(self._path):
+            _write(self._path, "a", rows)
+
+
+def _begin(path, columns, keep):
+    rows = [row for row in read_rows(path, columns) if int(row[0]) <= keep]
+    with _writing(path), files.atomic_path(path) as temporary:
+        _write(temporary, "w", [columns, *rows])
+
+
+def read_rows(path, columns=COLUMNS):
     """The rows of a history as lists of text; a torn last row of a killed run is left out."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.reader(whole.splitlines()[1:]) if len(row) == len(COLUMNS)]
+    return [row for row in csv.reader(whole.splitlines()[1:]) if len(row) == len(columns)]
 
 
 def read_history(path):

@@ -259,6 +259,20 @@ def _build(width, styles):
     return keras.Model(inputs, CropLike(name="stylized")([x, image]), name="stylizer")
 
 
+def paint(network, photos, shares, training=False):
+    """Stylises `photos` with a network of one style or of several.
+
+    Args:
+        network: from `build_network`.
+        photos: float32 `[B, H, W, 3]`, RGB, 0-255.
+        shares: how much of each style every photo gets, float32 `[B, styles]`; a network of one
+            style needs none.
+        training: whether the layers' losses are wanted as well.
+    """
+    inputs = [photos, shares] if len(network.inputs) > 1 else photos
+    return network(inputs, training=training)
+
+
 def fold(network, style):
     """The ordinary network of one style, or of one blend, out of a network that holds several.
 

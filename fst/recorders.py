@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from fst.errors import UserError
-from fst.history import History
+from fst.history import History, StylesHistory
 from fst.perceptual import LossTerms
 
 _FLUSH_SECONDS = 1.0  # Losses stay on the device in between, so that a GPU never waits for Python.
@@ -35,19 +35,24 @@ class Progress:
 class Recorders:
     """What a run leaves behind as it goes: history, previews and the state to resume from."""
 
-    def __init__(self, target, config, photos, state, previews, on_progress=None):
+    def __init__(self, target, config, photos, state, previews, names, on_progress=None):
         self._config, self._photos, self._state = config, photos, state
         self._history = History(target.history_path, keep=state.step)
+        self._by_style = (
+            StylesHistory(target.styles_history_path, names, keep=state.step)
+            if len(names) > 1
+            else None
+        )
         self._previews = previews
         self._previews.draw_originals()
         self._on_progress = on_progress or (lambda progress: None)
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
-        self._pending = []  # Losses of the latest steps, still on the device.
+        self._pending = []  # Results of the latest steps, still on the device.
         self._clock = time.monotonic()
 
-    def after_step(self, step, losses):
-        """Does whatever is due after the step that gave `losses`."""
-        self._pending.append(losses)
+    def after_step(self, step, result):
+        """Does whatever is due after the step that gave `result`, a `StepResult`."""
+        self._pending.append(result)
         number, config = self._state.step, self._config
         last = number == config.steps
         if last or number == 1 or time.monotonic() - self._clock > _FLUSH_SECONDS:
@@ -62,6 +67,8 @@ class Recorders:
     def save(self, step):
         """Saves the state, if it is a good one: what is on disk can always be gone on from."""
         self._check(step)
+        if self._by_style:
+            self._by_style.write(self._state.step)
         self._state.skipped.update(self._photos.skipped)
         self._state.save(step.network, step.optimizer)
 
@@ -69,7 +76,9 @@ class Recorders:
         """Fetches the pending losses, checks them, writes them down and reports."""
         if not self._pending:
             return
-        losses = np.array([[float(term) for term in terms] for terms in self._pending])
+        losses = np.array([[float(term) for term in result.terms] for result in self._pending])
+        if self._by_style:
+            self._by_style.add(sum(result.by_style.numpy() for result in self._pending))
         first = self._state.step - len(losses) + 1
         seconds = max(time.monotonic() - self._clock, 1e-9)
         self._pending, self._clock = [], time.monotonic()
@@ -101,8 +110,9 @@ class Recorders:
         c = self._config
         return (
             f"the loss is not finite at step {step}: lower --learning-rate (now "
-            f"{c.learning_rate:g}) or --style-weight (now {c.style_weight:g}), under another "
-            f"--name or with --overwrite; the state after step {self._state.saved_step} is kept"
+            f"{c.learning_rate:g}) or --style-weight (now {_number(c.style_weight)}), under "
+            f"another --name or with --overwrite; the state after step {self._state.saved_step} is "
+            "kept"
         )
 
 
@@ -115,15 +125,20 @@ def check_balance(config, losses):
     _, content, style, _ = losses
     weighed = {
         "--content-weight": config.content_weight * content,
-        "--style-weight": config.style_weight * style,
+        "--style-weight": max(config.style_weight) * style,
     }
     (low, weak), (high, strong) = sorted(weighed.items(), key=lambda item: item[1])
     if weak > 0 and strong / weak > 1e6:
         raise UserError(
-            f"{high} {getattr(config, high[2:].replace('-', '_')):g} makes its term "
+            f"{high} {_number(getattr(config, high[2:].replace('-', '_')))} makes its term "
             f"{strong / weak:.0e} times the other one, which would be lost: lower {high} or raise "
             f"{low} (with the relative loss 1 and 2 to 20 are usual)"
         )
+
+
+def _number(value):
+    """A number in words; of several the largest."""
+    return f"{max(value) if isinstance(value, tuple) else value:g}"
 
 
 def open_tensorboard(target):

@@ -29,8 +29,8 @@ class State:
         finished: the style is trained and its card is written.
     """
 
-    def __init__(self, target, config, style_hash):
-        self._target, self._config, self.style_hash = target, config, style_hash
+    def __init__(self, target, config, style_hashes):
+        self._target, self._config, self._style_hashes = target, config, list(style_hashes)
         self._path = target.training_path / "state.npz"
         self._arrays = {}
         self.step = self.saved_step = 0
@@ -46,18 +46,24 @@ class State:
         self._lock = None
 
     @classmethod
-    def open(cls, target, config, style_hash):
+    def open(cls, target, config, style_hashes):
         """Reads the state on disk and changes nothing there.
+
+        Args:
+            target: the `Checkpoint`.
+            config: the `TrainingConfig`.
+            style_hashes: the SHA-256 of every style image's file.
 
         Raises:
             UserError: the folder holds a style that was trained otherwise, or a damaged state.
         """
-        state = cls(target, config, style_hash)
+        state = cls(target, config, style_hashes)
         if target.card_path.exists():
             if config.overwrite:
                 return state  # A new run; when it is killed there is no card, and it goes on.
             card = target.read_card()
-            state._check_same(card["config"], card["style"]["sha256"])
+            hashes = [style.get("sha256") for style in target.styles()]
+            state._check_same(card["config"], hashes)
             state.finished = True
         elif state._path.exists():
             state._read()
@@ -65,7 +71,7 @@ class State:
 
     def reopen(self):
         """The state as another worker has left it on disk."""
-        fresh = State(self._target, self._config, self.style_hash)
+        fresh = State(self._target, self._config, self._style_hashes)
         if self._path.exists():
             fresh._read()
         return fresh
@@ -106,6 +112,7 @@ class State:
             target.saved_model_path,
             target.weights_path,
             target.history_path,
+            target.styles_history_path,
             target.curves_path,
             target.previews_path,
             target.training_path,
@@ -134,7 +141,7 @@ class State:
         }
         about = {
             "config": self._config.to_json(),
-            "style": self.style_hash,
+            "styles": self._style_hashes,
             "step": self.step,
             "seconds": self.seconds,
             "skipped": self.skipped,
@@ -159,7 +166,7 @@ class State:
                 f"{self._path}: is damaged ({error}); start again with --overwrite"
             ) from error
         try:
-            self._check_same(about["config"], about["style"])
+            self._check_same(about["config"], about.get("styles", []))
         except UserError:
             if self._config.overwrite:
                 return
@@ -168,14 +175,14 @@ class State:
         self.step = self.saved_step = about["step"]
         self.seconds, self.skipped = about["seconds"], about["skipped"]
 
-    def _check_same(self, values, style_hash):
+    def _check_same(self, values, style_hashes):
         before, now = TrainingConfig.from_json(values), self._config
         changes = [
             f"{flag_of(name)} {_plain(getattr(before, name))} → {_plain(getattr(now, name))}"
             for name in now.differences(before)
         ]
-        if style_hash != self.style_hash:
-            changes.insert(0, "another style image")
+        if style_hashes != self._style_hashes:
+            changes.insert(0, "other style images")
         if changes:
             raise UserError(
                 f"{self._target.folder} was trained with other options ({', '.join(changes)}): "
@@ -222,4 +229,4 @@ def _variables(network, optimizer):
 
 
 def _plain(value):
-    return ",".join(value) if isinstance(value, tuple) else value
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value

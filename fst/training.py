@@ -9,25 +9,29 @@ several styles every photo of a batch gets its own (Dumoulin et al. 2017, sectio
 """
 
 import contextlib
-import hashlib
 import signal
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from fst import checkpoint, files, images, perceptual, workers
+from fst import checkpoint, perceptual, workers
 from fst.card import make_card
+from fst.config import NOTHING
 from fst.data import open_photos
 from fst.errors import UserError, first_line
-from fst.export import export_saved_model
+from fst.export import export_styles
 from fst.history import draw_curves
-from fst.network import build_network
+from fst.network import build_network, paint
+from fst.precision import resolve
 from fst.previews import Previews
 from fst.recorders import Recorders
+from fst.start import freeze_convolutions, start_from
 from fst.state import State, clean
+from fst.style_images import open_styles
 
 WARMUP_STEPS = 100
 
@@ -54,7 +58,7 @@ class TrainingStep:
 
     def __init__(self, config, styles, strategy):
         self.strategy = strategy
-        precision = resolve(config.precision)
+        self.precision = precision = resolve(config.precision)
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)
             self.network = build_network(config.width, precision, len(styles))
@@ -128,7 +132,9 @@ def train(config, on_progress=None, on_event=print):
             photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
             if not config.content:
                 on_event(f"no --content was given: training on {len(photos)} sample photos")
-            previews = Previews(target.previews_path, photos, config, styles) if chief else None
+            previews = (
+                Previews(target.previews_path, photos, config, len(styles)) if chief else None
+            )
             step = TrainingStep(config, [style.image for style in styles], strategy)
             if config.start_from != NOTHING and not state.step:
                 start_from(config, step, photos, styles, on_event)
@@ -137,8 +143,9 @@ def train(config, on_progress=None, on_event=print):
             state.restore(step.network, step.optimizer)
             if state.step:
                 on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
+            names = [style.name for style in styles]
             recorders = (
-                Recorders(target, config, photos, state, previews, styles, on_progress)
+                Recorders(target, config, photos, state, previews, names, on_progress)
                 if chief
                 else None
             )
@@ -243,7 +250,7 @@ def build_optimizer(config):
         warmup_steps=warmup,
     )
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
-    if config.precision == "mixed_float16":
+    if resolve(config.precision) == "mixed_float16":
         # Gradients this small would be zero in float16, bfloat16 has float32's range.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
@@ -262,13 +269,14 @@ def _finish(target, config, network, photos, styles, state, on_event):
         target.write_weights(network)
         draw_curves(target.history_path, target.curves_path)
     names = [style.name for style in styles]
-    trained = read_back(target, config.width, len(styles))
     with _writing(target):
-        export(trained, names, target.saved_model_path)
+        export_styles(target.read_all_weights(config.width), names, target.saved_model_path)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
     loss = build_loss(config, [style.image for style in styles])
-    card = make_card(config, trained, loss, photos, styles, state, target)
+    card = make_card(
+        config, target.read_conditional(config.width), loss, photos, styles, state, target
+    )
     with _writing(target):
         target.write_card(card)
 

@@ -153,14 +153,23 @@ def agreement(config, strategy):
     return agreed
 
 
-def share_batches(config, photos, strategy, start_step):
-    """The batches of the steps from `start_step` on, shared out among all devices."""
+def share_batches(config, photos, step, start_step):
+    """The batches of the steps from `start_step` on, shared out among all devices.
+
+    Args:
+        config: the `TrainingConfig`.
+        photos: the content photos (`fst.data`).
+        step: the `TrainingStep` that takes the batches.
+        start_step: the first step, from 0.
+    """
+    strategy, styles = step.strategy, step.loss.styles
     replicas = strategy.num_replicas_in_sync
 
     def share(context):
         workers = context.num_input_pipelines
         return photos.batches(
             config,
+            styles,
             start_step=start_step,
             worker=context.input_pipeline_id,
             workers=workers,
@@ -168,7 +177,7 @@ def share_batches(config, photos, strategy, start_step):
         )
 
     if config.distribute == "none":
-        return photos.batches(config, start_step=start_step)
+        return photos.batches(config, styles, start_step=start_step)
     return strategy.distribute_datasets_from_function(share)
 
 

@@ -30,7 +30,8 @@ def config(**options):
 
 def batches(photos, settings=None, **options):
     """Every batch as one array, `[steps, batch, crop, crop, 3]`."""
-    return np.stack(list(photos.batches(settings or config(), **options).as_numpy_iterator()))
+    stream = photos.batches(settings or config(), **options).as_numpy_iterator()
+    return np.stack([crops for crops, _ in stream])
 
 
 def greys(crops):

@@ -95,7 +95,7 @@ class TestFinished:
             "name",
             "created",
             "config",
-            "style",
+            "styles",
             "photos",
             "skipped_photos",
             "steps",
@@ -104,15 +104,16 @@ class TestFinished:
             "device",
             "parameters",
             "training_losses",
-            "held_out_losses",
             "versions",
         } <= card.keys()
         assert card["steps"] == 40
         assert card["images_seen"] == 80
         assert card["photos"] == 11
-        assert card["held_out_losses"]["photos"] == 1
+        (entry,) = card["styles"]
+        assert entry["name"] == card["name"]
+        assert entry["held_out_losses"]["photos"] == 1
         assert card["versions"].keys() >= {"fst", "tensorflow", "keras"}
-        assert len(card["style"]["sha256"]) == 64
+        assert len(entry["sha256"]) == 64
         # It is shipped: no folder of this machine may be in it.
         assert str(finished.options["output"]) not in json.dumps(card)
         assert str(finished.options["content"]) not in json.dumps(card)
@@ -195,7 +196,7 @@ class TestFinished:
         assert "--overwrite" in one_line(error)
 
     def test_another_style_image_is_refused(self, finished, photos):
-        with pytest.raises(UserError, match="another style image"):
+        with pytest.raises(UserError, match="other style images"):
             run(finished.options, style=str(photos / "photo03.jpg"))
 
     def test_finish_removes_the_state(self, finished, tmp_path):

@@ -167,7 +167,7 @@ def test_workers_share_out_exactly_the_batches_of_one_process(options):
     photos = open_photos(config.content, seed=config.seed)
 
     def batches(**share):
-        return [batch.numpy() for batch in photos.batches(config, start_step=3, **share)]
+        return [crops.numpy() for crops, _ in photos.batches(config, start_step=3, **share)]
 
     whole = batches()
     first, second = batches(worker=0, workers=2), batches(worker=1, workers=2)

@@ -23,6 +23,8 @@ def tiny_options(photos, style, vgg_file, output, **changes):
         "style_layers": ("relu1_1", "relu2_1"),
         "holdout": 0,
         "vgg_weights": str(vgg_file),
+        "start_from": "none",
+        "precision": "float32",
         **changes,
     }
 
