@@ -24,7 +24,7 @@ def run(config):
         done = train(config, on_progress=reporter.progress, on_event=reporter.event)
     if not done.card_path.exists():
         return 0  # A worker that leaves the files to the chief.
-    skipped = done.read_card()["skipped_photos"]
+    skipped = _provenance(done, config.name)["skipped_photos"]
     if skipped["count"]:
         print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
         for name, reason in skipped["named"].items():
@@ -33,6 +33,13 @@ def run(config):
         f"the style is in {done.folder}; try: python infer.py {config.name} PHOTO -o stylised.jpg"
     )
     return 0
+
+
+def _provenance(done, name):
+    """What the card tells of how the style was trained, also where it was added to a gallery."""
+    card = done.read_card()
+    entry = next((style for style in done.styles() if style["name"] == name), {})
+    return entry.get("training", card)
 
 
 if __name__ == "__main__":

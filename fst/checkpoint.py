@@ -230,7 +230,7 @@ class Checkpoint:
         Raises:
             UserError: as `read_weights`.
         """
-        return _network(self.read_weights(width))
+        return network_of(self.read_weights(width))
 
     def read_conditional(self, width=None):
         """The trained network of all styles, as a float32 `keras.Model`: to go on training.
@@ -245,7 +245,7 @@ class Checkpoint:
         Raises:
             UserError: the card or the weights are missing or damaged.
         """
-        return _network(self.read_all_weights(width))
+        return network_of(self.read_all_weights(width))
 
     def _check_weights_are_there(self):
         if not self.weights_path.is_file():
@@ -318,14 +318,8 @@ def find_folder(wanted, root=ROOT):
     return trained
 
 
-_NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
-
-
-def _listed(value):
-    return value if isinstance(value, list) else []
-
-
-def _network(weights):
+def network_of(weights):
+    """The network, a float32 `keras.Model`, that has these weights (`read_all_weights`)."""
     from fst.network import build_network  # Keras takes seconds to import: only when it is used
 
     styles = weights_file.count_styles(weights)
@@ -334,6 +328,13 @@ def _network(weights):
         layer = network.get_layer(layer)
         layer.set_weights([a.reshape(w.shape) for a, w in zip(arrays, layer.weights, strict=True)])
     return network
+
+
+_NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
+
+
+def _listed(value):
+    return value if isinstance(value, list) else []
 
 
 def _folder(wanted, root):

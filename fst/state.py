@@ -86,7 +86,7 @@ class State:
         target = self._target
         try:
             target.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(target.folder)
+            self._lock = lock(target.folder)
             if not self.step and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ class State:
             )
 
 
-def _lock(folder):
+def lock(folder):
     """Keeps other processes out of `folder` until the lock is closed or this one ends somehow.
 
     Returns:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from fst import checkpoint, perceptual, workers
+from fst import checkpoint, gallery, perceptual, workers
 from fst.card import make_card
 from fst.config import NOTHING
 from fst.data import open_photos
@@ -67,7 +67,7 @@ class TrainingStep:
             self.loss = build_loss(config, styles, precision)
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
-        self._replicas = strategy.num_replicas_in_sync
+        self._replicas, self._clip_norm = strategy.num_replicas_in_sync, config.clip_norm
         # Without AutoGraph, which would read the source anew: it may be edited while a run goes on.
         self._function = tf.function(
             self._run, jit_compile=_use_xla(config, strategy), autograph=False
@@ -98,11 +98,23 @@ class TrainingStep:
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
             objective = self.optimizer.scale_loss(objective / self._replicas)
         variables = self.network.trainable_variables
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(objective, variables), variables, strict=True)
-        )
+        gradients = self._clipped(tape.gradient(objective, variables))
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         counted = tf.stack([each.content, each.style, tf.ones_like(each.style)], axis=1)
         return StepResult(terms, tf.matmul(shares, counted, transpose_a=True))
+
+    def _clipped(self, gradients):
+        """The gradients, shortened together where they are longer than `--clip-norm`.
+
+        Not by the optimizer's own option, which measures each replica's gradients alone.
+        """
+        if self._replicas > 1:
+            context, how = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
+            gradients = context.all_reduce(how, gradients)
+        limit = self.optimizer.scale_loss(tf.constant(self._clip_norm))
+        gradients, _ = tf.clip_by_global_norm(gradients, limit)
+        # The optimizer will add up what all replicas have, which is the same by now.
+        return [gradient / self._replicas for gradient in gradients]
 
 
 def train(config, on_progress=None, on_event=print):
@@ -121,6 +133,9 @@ def train(config, on_progress=None, on_event=print):
     """
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
     styles = open_styles(config)
+    if config.add_to and gallery.check_room(config, styles):
+        on_event(f"{config.add_to} has {config.name} already: nothing to do")
+        return checkpoint.find_folder(config.add_to, config.output)
     state = State.open(target, config, [style.sha256 for style in styles])
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
@@ -152,7 +167,7 @@ def train(config, on_progress=None, on_event=print):
             run_steps(config, step, photos, state, recorders)
         if chief:
             _finish(target, config, step.network, photos, styles, state, on_event)
-            _wrap_up(target, config)
+            target = _wrap_up(target, config)
         with workers.naming_lost_workers(config):
             # One that is gone before the chief is done would be taken for a crash.
             workers.meet(strategy)
@@ -249,7 +264,7 @@ def build_optimizer(config):
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
+    optimizer = keras.optimizers.Adam(rate)
     if resolve(config.precision) == "mixed_float16":
         # Gradients this small would be zero in float16, bfloat16 has float32's range.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -294,6 +309,11 @@ def _writing(target):
 
 
 def _wrap_up(target, config):
+    if config.add_to:
+        card = target.read_card()
+        added = gallery.add(config, target.read_all_weights(), card)
+        clean(target.folder)
+        return added
     if config.finish:
         clean(target.training_path)
     return target
