@@ -187,7 +187,14 @@ class Checkpoint:
             UserError: the card or the weights are missing or damaged, or a gallery's style has not
                 been chosen.
         """
-        weights = self.read_all_weights(width)
+        return self.fold(self.read_all_weights(width))
+
+    def fold(self, weights):
+        """The part that is meant of what `read_all_weights` returned, as `read_weights` gives it.
+
+        Raises:
+            UserError: a gallery's style has not been chosen, or there are more or fewer by now.
+        """
         return weights_file.fold(weights, self._mixture(weights_file.count_styles(weights)))
 
     def read_all_weights(self, width=None):
@@ -311,6 +318,18 @@ def find_folder(wanted, root=ROOT):
     if not trained:
         raise UserError(_unknown(wanted, root))
     return trained
+
+
+def find_all(root=ROOT):
+    """Every trained style under `root`: a dictionary from the `names` to `Checkpoint`s.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = names(root)
+    if not found:
+        raise UserError(f"there are no trained styles under {root}/")
+    return {name: find(name, root) for name in found}
 
 
 _NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
