@@ -113,6 +113,10 @@ class Checkpoint:
             raise UserError(f"{self.card_path}: is damaged, two styles are called '{twice[0]}'")
         return styles
 
+    def is_gallery(self):
+        """Whether a gallery as such is meant; not where its card is damaged."""
+        return self.style_weights is None and len(_style_names(self)) > 1
+
     def chosen(self):
         """The styles that are meant: pairs of the card's entry and its weight, which is above 0.
 
@@ -294,7 +298,7 @@ def find(wanted, root=ROOT):
         return _blend(wanted, root)
     wanted = str(wanted)
     if trained := _folder(wanted, root):
-        if len(_style_names(trained)) > 1:
+        if trained.is_gallery():
             raise UserError(trained._needs_choice())
         return trained
     places = _in_galleries(wanted, root)
@@ -316,7 +320,7 @@ def find_folder(wanted, root=ROOT):
     """
     trained = _folder(str(wanted), root)
     if not trained:
-        raise UserError(_unknown(wanted, root))
+        raise UserError(_unknown(str(wanted), root))
     return trained
 
 

@@ -117,9 +117,9 @@ class Comparison:
         self._on_step = on_step or (lambda *_: None)
         self.folder = Path(config.output)
         trained = checkpoint.find(config.checkpoint, config.checkpoints)
-        entry = _only_style(config, trained)
+        index, entry = _only_style(config, trained)
         self._stylise = Stylizer(trained)
-        self._options = _options(config, self._stylise.card)
+        self._options = _options(config, self._stylise.card, index)
         style = files.read_bytes(config.style)
         self._style = images.load_rgb(config.style, self._options.style_size, style)
         self._starts = list(dict.fromkeys((config.init, *config.also_from)))
@@ -245,23 +245,26 @@ def list_photos(given):
 
 
 def _only_style(config, trained):
-    """What the card tells of the style; a blend was not trained on any picture."""
+    """Place and entry of the style in the card; a blend was not trained on any picture."""
     chosen = trained.chosen()
     if len(chosen) > 1:
         raise UserError(
             f"{config.checkpoint}: is a blend, and the optimiser knows only the style of one "
             "picture; name one style"
         )
-    return chosen[0][0]
+    return trained.styles().index(chosen[0][0]), chosen[0][0]
 
 
-def _options(config, card):
+def _options(config, card, index):
     """The optimiser's options: the loss and the style size are those of the trained style."""
     try:
         trained = card["config"]
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
         values |= {name: tuple(values[name]) for name in ("content_layers", "style_layers")}
-    except (KeyError, TypeError) as error:
+        for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
+            if isinstance(values[name], list):
+                values[name] = values[name][index if len(values[name]) > 1 else 0]
+    except (KeyError, TypeError, IndexError) as error:
         raise UserError(
             f"{config.checkpoint}: its style.json does not tell the loss that it was trained with "
             f"({error}); train it again, or take another style"

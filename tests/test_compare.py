@@ -355,13 +355,16 @@ def test_a_style_of_a_gallery(config, trained, style, tmp_path):
     card = json.loads((trained / "plain" / "style.json").read_text())
     digest = card["style"]["sha256"]
     entries = [{"name": "other", "sha256": "ab"}, {"name": "mine", "sha256": digest}]
-    write_gallery(tmp_path / "gallery", entries, config=card["config"])
+    settings = {**card["config"], "style_weight": [5.0, 2.0], "style_size": [40]}
+    write_gallery(tmp_path / "gallery", entries, config=settings)
     for name, known in (("mine", True), ("gallery/other", False)):
         output = str(tmp_path / f"report_{known}")
         changes = {"checkpoint": name, "checkpoints": str(tmp_path), "output": output}
         comparison = Comparison(config(**changes))
         assert comparison.style_is_the_trained_one is known
         assert comparison.settings["checkpoint"] == name.rpartition("/")[2]
+        assert comparison.settings["style_weight"] == (2.0 if known else 5.0)
+        assert comparison.settings["style_size"] == 40
 
 
 def test_list_photos(photos, tmp_path):
