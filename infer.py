@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 
-from fst import cli, engines, errors, inference, plan, quiet
+from fst import catalogue, cli, engines, errors, inference, plan, quiet
 from fst.config import InferenceConfig
 from fst.progress import Progress
 
@@ -16,6 +16,9 @@ NOTES_IN_FULL = 3
 
 def main():
     config = cli.parse(InferenceConfig, "infer.py")
+    if config.list:
+        print("\n".join(catalogue.describe(config.checkpoints)))
+        return 0
     jobs = plan.plan(config)
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0

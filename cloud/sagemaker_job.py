@@ -100,9 +100,9 @@ def _files(folder):
 
 
 def _style_in(folder):
-    """The one trained style in a folder, under its own name, or the folder if it is one itself."""
-    names = checkpoint.names(folder)
-    return folder / names[0] if names else folder
+    """The one style or gallery in a folder, under its own name, or the folder if it is one."""
+    cards = sorted(folder.glob("*/style.json"))
+    return cards[0].parent if cards else folder
 
 
 _READERS = {

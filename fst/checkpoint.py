@@ -118,6 +118,10 @@ class Checkpoint:
             raise UserError(f"{self.card_path}: is damaged, two styles are called '{twice[0]}'")
         return styles
 
+    def is_gallery(self):
+        """Whether a gallery as such is meant; not where its card is damaged."""
+        return self.style_weights is None and len(_style_names(self)) > 1
+
     def chosen(self):
         """The styles that are meant: pairs of the card's entry and its weight, which is above 0.
 
@@ -192,7 +196,14 @@ class Checkpoint:
             UserError: the card or the weights are missing or damaged, or a gallery's style has not
                 been chosen.
         """
-        weights = self.read_all_weights(width)
+        return self.fold(self.read_all_weights(width))
+
+    def fold(self, weights):
+        """The part that is meant of what `read_all_weights` returned, as `read_weights` gives it.
+
+        Raises:
+            UserError: a gallery's style has not been chosen, or there are more or fewer by now.
+        """
         return weights_file.fold(weights, self._mixture(weights_file.count_styles(weights)))
 
     def read_all_weights(self, width=None):
@@ -292,7 +303,7 @@ def find(wanted, root=ROOT):
         return _blend(wanted, root)
     wanted = str(wanted)
     if trained := _folder(wanted, root):
-        if len(_style_names(trained)) > 1:
+        if trained.is_gallery():
             raise UserError(trained._needs_choice())
         return trained
     places = _in_galleries(wanted, root)
@@ -314,8 +325,20 @@ def find_folder(wanted, root=ROOT):
     """
     trained = _folder(str(wanted), root)
     if not trained:
-        raise UserError(_unknown(wanted, root))
+        raise UserError(_unknown(str(wanted), root))
     return trained
+
+
+def find_all(root=ROOT):
+    """Every trained style under `root`: a dictionary from the `names` to `Checkpoint`s.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = names(root)
+    if not found:
+        raise UserError(f"there are no trained styles under {root}/")
+    return {name: find(name, root) for name in found}
 
 
 def network_of(weights):

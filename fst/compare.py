@@ -43,7 +43,7 @@ class CompareConfig:
     """
 
     checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
-    """Trained style: its name under --checkpoints, or its folder."""
+    """Trained style: a name that infer.py --list shows, or its folder."""
 
     photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTO...")]
     """Photos that training never saw: files, folders of them, http(s) URLs."""
@@ -112,20 +112,21 @@ class Comparison:
     def __init__(self, config, on_step=None):
         from fst.gatys import build_loss
         from fst.perceptual import load_vgg19
-        from fst.stylizer import load
+        from fst.stylizer import Stylizer
 
         self._on_step = on_step or (lambda *_: None)
         self.folder = Path(config.output)
-        self._stylise = load(config.checkpoint, config.checkpoints)
-        card = self._stylise.card
-        self._options = _options(config, card)
+        trained = checkpoint.find(config.checkpoint, config.checkpoints)
+        index, entry = _only_style(config, trained)
+        self._stylise = Stylizer(trained)
+        self._options = _options(config, self._stylise.card, index)
         style = files.read_bytes(config.style)
         self._style = images.load_rgb(config.style, self._options.style_size, style)
         self._starts = list(dict.fromkeys((config.init, *config.also_from)))
         self._budgets = sorted(set(config.budgets))
-        self.settings = _settings(config, self._options, self._starts, self._budgets)
+        self.settings = _settings(config, trained, self._options, self._starts, self._budgets)
         digest = hashlib.sha256(style).hexdigest()
-        self.style_is_the_trained_one = digest == card.get("style", {}).get("sha256")
+        self.style_is_the_trained_one = digest == entry.get("sha256")
         self.settings["style_is_the_trained_one"] = self.style_is_the_trained_one
         _keep_settings(self.folder, self.settings)
         self._features = load_vgg19(config.vgg_weights, config.precision)
@@ -243,13 +244,27 @@ def list_photos(given):
     return list(dict.fromkeys(photos))
 
 
-def _options(config, card):
+def _only_style(config, trained):
+    """Place and entry of the style in the card; a blend was not trained on any picture."""
+    chosen = trained.chosen()
+    if len(chosen) > 1:
+        raise UserError(
+            f"{config.checkpoint}: is a blend, and the optimiser knows only the style of one "
+            "picture; name one style"
+        )
+    return trained.styles().index(chosen[0][0]), chosen[0][0]
+
+
+def _options(config, card, index):
     """The optimiser's options: the loss and the style size are those of the trained style."""
     try:
         trained = card["config"]
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
         values |= {name: tuple(values[name]) for name in ("content_layers", "style_layers")}
-    except (KeyError, TypeError) as error:
+        for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
+            if isinstance(values[name], list):
+                values[name] = values[name][index if len(values[name]) > 1 else 0]
+    except (KeyError, TypeError, IndexError) as error:
         raise UserError(
             f"{config.checkpoint}: its style.json does not tell the loss that it was trained with "
             f"({error}); train it again, or take another style"
@@ -265,7 +280,7 @@ def _options(config, card):
     )
 
 
-def _settings(config, options, starts, budgets):
+def _settings(config, trained, options, starts, budgets):
     """All that a result depends on, as JSON types."""
     import keras
     import scipy
@@ -275,7 +290,7 @@ def _settings(config, options, starts, budgets):
     from fst.card import device_name
 
     values = {
-        "checkpoint": Path(config.checkpoint).name,
+        "checkpoint": trained.name,
         "style": _name(config.style),
         "size": config.size,
         "style_size": options.style_size,

@@ -24,6 +24,8 @@ NOTHING = "none"
 ALL_STYLES = "all"
 """What `infer.py --contact-sheet` takes in place of a style's name."""
 
+_SIDE_OF_MANY = 1024  # px; a sheet of a camera's picture in 30 styles would fit in no memory
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -259,25 +261,30 @@ class InferenceConfig:
     Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
     """
 
-    checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
-    """Trained style: its name under --checkpoints, or its folder. With --contact-sheet also all:
-    every style under --checkpoints."""
+    checkpoint: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]] = ""
+    """Required. Trained style: a name that --list shows, its folder, or a blend of a gallery's
+    styles, such as great_wave=0.7,udnie=0.3. With --contact-sheet also all: every style."""
 
-    input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]
-    """Photos, videos, folders of photos, and http(s) URLs of photos."""
+    input: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]] = ()
+    """Required. Photos, videos, folders of photos, and http(s) URLs of photos."""
 
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
     """Required. For one photo or video a file, such as out.jpg or out.mp4, or a folder; for several
     or a folder of photos a folder, in which they keep their names and subfolders."""
 
     checkpoints: str = "checkpoints"
-    """Folder that holds the trained styles."""
+    """Folder that holds the trained styles, each in a folder of its own or many in a gallery."""
+
+    list: bool = False
+    """Only list the trained styles: name, where each lies, size on disk, and what it was learnt
+    from."""
 
     recursive: bool = False
     """Stylise the photos in the subfolders of each INPUT folder too."""
 
     max_size: int = 0
-    """Long side, in px, that larger photos are scaled down to first (0: never)."""
+    """Long side, in px, that larger photos are scaled down to first (0: never, but 1024 where
+    --contact-sheet draws all styles)."""
 
     tile: str = "auto"
     """auto: large photos are worked on strip by strip, to the same result, when the memory that is
@@ -332,6 +339,10 @@ class InferenceConfig:
     """Leave out photos and videos whose stylised file is there already."""
 
     def __post_init__(self):
+        if self.list:
+            return
+        if not self.checkpoint:
+            raise UserError("there is no CHECKPOINT: name a style; infer.py --list shows them")
         if not self.input:
             raise UserError("there is no INPUT: give photos, folders or URLs after the style")
         if not self.output:
@@ -347,6 +358,11 @@ class InferenceConfig:
                 f"'{ALL_STYLES}' draws every style into one picture per photo: "
                 "add --contact-sheet, or name one style"
             )
+
+    @property
+    def longest_side(self):
+        """What `max_size` comes to, px; 0 for any."""
+        return self.max_size or (_SIDE_OF_MANY if self.checkpoint == ALL_STYLES else 0)
 
 
 PRESETS = {

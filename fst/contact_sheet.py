@@ -1,6 +1,7 @@
 """A contact sheet: some photos in every trained style, in one picture.
 
 python -m fst.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER] [--size PX]
+    [--cell PX]
 """
 
 import dataclasses
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from fst import checkpoint, cli, engines, errors, images, quiet, samples, stylizer
+from fst.architecture import MIN_SIZE
+from fst.config import check_ranges
 from fst.errors import UserError
 from fst.grid import draw_grid
 
@@ -30,21 +33,43 @@ class ContactSheetConfig:
     size: int = 512
     """Long side that the photos are stylised at, in px."""
 
+    cell: int = 0
+    """Long side of each picture in the sheet, in px (0: as --size, or 256 for more than 8
+    styles)."""
 
-def contact_sheet(photos, styles):
-    """Draws a grid: the photos in the first row, then one row for each style.
+    def __post_init__(self):
+        check_ranges(self, (("size", MIN_SIZE, 8192), ("cell", 0, 8192)))
+
+
+_ABREAST = 8  # styles in a band: more could not be told apart on a screen
+_SMALL = 256  # px
+
+
+def contact_sheet(photos, styles, cell=0):
+    """Draws a table: a row for each photo, which stands first in it, and a column for each style.
+
+    More than 8 styles are told apart in bands below each other, each with the photos again.
 
     Args:
-        photos: pictures, uint8 `[H, W, 3]`, of any sizes; rows are as high as the highest.
+        photos: pictures, uint8 `[H, W, 3]`, of any sizes.
         styles: a dictionary from names to functions from such a picture to a stylised one.
+        cell: long side that the pictures are scaled down to, px; 0: not.
 
     Returns:
         uint8 `[H, W, 3]`.
     """
-    rows = {"photo": photos}
+    columns = {"photo": [images.at_most(photo, cell) for photo in photos]}
     for name, stylise in styles.items():
-        rows[name] = [stylise(photo) for photo in photos]
-    return draw_grid(list(rows.values()), [name.replace("_", " ") for name in rows])
+        columns[_label(name)] = [images.at_most(stylise(photo), cell) for photo in photos]
+    first, *others = columns
+    bands = max(1, -(-len(others) // _ABREAST))
+    wide = -(-len(others) // bands)  # So that the last band is not much shorter.
+    tables = []
+    for band in range(bands):
+        labels = [first, *others[band * wide : (band + 1) * wide]]
+        rows = list(zip(*(columns[label] for label in labels), strict=True))
+        tables.append(draw_grid(rows, [""] * len(rows), labels))
+    return _below_each_other(tables)
 
 
 def style_sheet(photo, stylised):
@@ -57,7 +82,7 @@ def style_sheet(photo, stylised):
     Returns:
         uint8 `[H, W, 3]`.
     """
-    pictures = [("photo", photo), *((n.replace("_", " "), p) for n, p in stylised.items())]
+    pictures = [("photo", photo), *((_label(name), p) for name, p in stylised.items())]
     columns = math.ceil(math.sqrt(len(pictures)))
     # White in the places that stay empty keeps the last row in line with the others.
     pictures += [("", np.full_like(photo, 255))] * (-len(pictures) % columns)
@@ -68,11 +93,21 @@ def style_sheet(photo, stylised):
     return strips[0] if len(strips) == 1 else draw_grid([[s] for s in strips], [""] * len(strips))
 
 
+def _label(name):
+    return name.replace("_", " ")
+
+
+def _below_each_other(pictures):
+    width = max(picture.shape[1] for picture in pictures)
+    grow = [[(0, 0), (0, width - picture.shape[1]), (0, 0)] for picture in pictures]
+    return np.vstack(
+        [np.pad(p, g, constant_values=255) for p, g in zip(pictures, grow, strict=True)]
+    )
+
+
 def main():
     config = cli.parse(ContactSheetConfig, "fst.contact_sheet")
-    names = checkpoint.names(config.checkpoints)
-    if not names:
-        raise UserError(f"there are no trained styles under {config.checkpoints}/")
+    trained = checkpoint.find_all(config.checkpoints)
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:
@@ -80,8 +115,9 @@ def main():
     engine = engines.choose()
     if engine == "tensorflow":
         quiet.quiet_tensorflow()
-    styles = {name: stylizer.load(name, config.checkpoints, engine) for name in names}
-    sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles)
+    styles = stylizer.load_all(trained, engine)
+    cell = config.cell or (_SMALL if len(styles) > _ABREAST else 0)
+    sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles, cell)
     images.save_picture(config.output, sheet)
     print(f"{len(photos)} photos in {len(styles)} styles: {Path(config.output).resolve()}")
     return 0

@@ -69,12 +69,28 @@ def load(name, weights, precision="float32"):
     """
     arranged = arrange(weights)
     if name == "tensorflow":
-        return _tensorflow(arranged)
-    from fst import forward_onnx
+        run = _tensorflow(arranged)
+        return lambda image: run(image, arranged.norms)
+    return _of_onnx(name, precision, arranged)
 
-    model = forward_onnx.build(arranged, "float32").SerializeToString()
-    run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
-    return lambda image: _within_memory(run, image)
+
+def load_for_all(name, weights, precision="float32"):
+    """Makes an engine ready once for all styles of a gallery, and for every blend of them.
+
+    Args:
+        name: what `choose` returned.
+        weights: of any of the gallery's styles, as for `load`.
+        precision: as for `load`.
+
+    Returns:
+        A function as `load` gives, which after the picture takes a style's scales and shifts,
+        `fst.forward.Arranged.norms`.
+    """
+    arranged = arrange(weights)
+    if name == "tensorflow":
+        return _tensorflow(arranged)
+    run = _of_onnx(name, precision, arranged, norms_as_inputs=True)
+    return lambda image, norms: run(image, _named(norms))
 
 
 def _tensorflow(arranged):
@@ -83,21 +99,42 @@ def _tensorflow(arranged):
     from fst import forward_tensorflow
 
     constants = forward_tensorflow.as_constants(arranged)
+    norms = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape), arranged.norms)
 
     # Free height and width: traced once, and not again for every size of photo.
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
-    def stylise(batch):
-        return forward_tensorflow.stylise(constants, batch)
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3]), norms])
+    def stylise(batch, norms):
+        return forward_tensorflow.stylise(constants._replace(norms=norms), batch)
 
-    traced = stylise.get_concrete_function()
-
-    def run(image):
+    def run(image, norms):
         try:
-            return traced(tf.constant(image[None]))[0].numpy()
+            return stylise(tf.constant(image[None]), norms)[0].numpy()
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
 
     return run
+
+
+def _of_onnx(name, precision, arranged, norms_as_inputs=False):
+    """A function from a picture, and what else the model takes by its name, to the stylised one."""
+    from fst import forward_onnx
+
+    model = forward_onnx.build(arranged, "float32", norms_as_inputs).SerializeToString()
+    run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
+
+    def run_one(image, others=None):
+        return _within_memory(lambda whole: run({"image": whole[None], **(others or {})}), image)
+
+    return run_one
+
+
+def _named(norms):
+    """Scales and shifts by the names that `fst.forward_onnx` gives them as inputs."""
+    return {
+        f"{layer}_{kind}": array
+        for layer, pair in norms.items()
+        for kind, array in zip(("scale", "shift"), pair, strict=True)
+    }
 
 
 def _openvino(model, precision):
@@ -112,7 +149,7 @@ def _openvino(model, precision):
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
     }
     compiled = core.compile_model(core.read_model(model), "CPU", hints)
-    return lambda image: compiled(image[None])[0][0]
+    return lambda inputs: compiled(inputs)[0][0]
 
 
 def _onnxruntime(model):
@@ -121,7 +158,7 @@ def _onnxruntime(model):
     options = onnxruntime.SessionOptions()
     options.enable_mem_pattern = False  # It would keep as much again for each new size of picture.
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"image": image[None]})[0][0]
+    return lambda inputs: session.run(None, inputs)[0][0]
 
 
 def _within_memory(run, image):

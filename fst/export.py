@@ -1,20 +1,23 @@
-"""A trained style for other programs: as SavedModel, as ONNX model, as LiteRT model.
+"""A trained style, or a gallery, for other programs: as SavedModel, ONNX model, LiteRT model.
 
 python -m fst.export CHECKPOINT [--format saved_model|onnx|litert] [-o OUTPUT] [--size HEIGHT WIDTH]
 
 Each takes `image`, uint8 `[B, H, W, 3]` RGB, and gives `stylized` of the same shape. The SavedModel
-and the ONNX model take every size, the LiteRT model the one it is made for. All arithmetic
-is in float32, with the numbers of `network.weights.h5`.
+and the ONNX model take every size, the LiteRT model the one it is made for. The SavedModel of
+a gallery holds all its styles, and takes `style` as well. All arithmetic is in float32, with the
+numbers of `network.weights.h5`.
 """
 
+import contextlib
 import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
-from fst import checkpoint, cli, errors, files, quiet
+from fst import checkpoint, cli, errors, files, quiet, weights_file
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -28,14 +31,17 @@ class ExportConfig:
     """Writes a trained style in a format for other programs."""
 
     checkpoint: tyro.conf.Positional[str]
-    """A name under --checkpoints, or the path of a style's folder."""
+    """A name that infer.py --list shows, the path of a style's folder, or a blend, such as
+    great_wave=0.7,udnie=0.3. A gallery's own name or folder gives one SavedModel of all its
+    styles."""
 
     format: Literal["saved_model", "onnx", "litert"] = "saved_model"
     """saved_model for TensorFlow and TensorFlow Serving, onnx for ONNX Runtime, OpenVINO and
     others, litert for LiteRT on phones and small computers."""
 
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
-    """File or folder to write (default: in the style's folder, by the name of the format)."""
+    """File or folder to write (default: by the name of the format, in the folder of the style or
+    gallery; for one style of a gallery in a folder exports/NAME there)."""
 
     size: tuple[int, int] = (512, 512)
     """Height and width in px that a LiteRT model is made for."""
@@ -62,11 +68,43 @@ def export_saved_model(weights, folder):
         weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
         folder: the folder to write; one that is there is replaced once the new one is whole.
     """
-    import tensorflow as tf
-
     from fst.forward_tensorflow import servable
 
-    module, signatures = servable(arrange(weights))
+    _save(*servable(arrange(weights)), folder)
+
+
+def export_gallery(weights, names, folder):
+    """Writes a SavedModel of all styles of a gallery, which TensorFlow loads as it is.
+
+    Its signatures take `image` and give `stylized`, both `[B, H, W, 3]` RGB of any `B`, `H` and
+    `W`. `serving_default` in uint8 and `float` in float32 0-255 take also `style`, float32
+    `[B, styles]`: how much of each style every picture takes, whatever the sum. `names`, in uint8,
+    takes as `style` the style's name for each picture, string `[B]`. `styles` takes nothing and
+    gives `names`, string `[styles]`, in the order of the weights.
+
+    Args:
+        weights: of all styles (`fst.checkpoint.Checkpoint.read_all_weights`).
+        names: of the styles, in the same order.
+        folder: the folder to write; one that is there is replaced once the new one is whole.
+
+    Raises:
+        ValueError: there are more or fewer names than styles.
+    """
+    from fst.forward_tensorflow import servable_gallery
+
+    styles = weights_file.count_styles(weights)
+    if len(names) != styles:
+        raise ValueError(f"the weights hold {styles} styles, and there are {len(names)} names")
+    arranged = arrange(weights)
+    tables = {
+        layer: tuple(map(np.atleast_2d, norm)) for layer, norm in arranged.norms.items()
+    }  # A folder with one style has none.
+    _save(*servable_gallery(arranged._replace(norms=tables), list(names)), folder)
+
+
+def _save(module, signatures, folder):
+    import tensorflow as tf
+
     with files.atomic_path(folder) as path:
         tf.saved_model.save(module, path, signatures=signatures)
 
@@ -79,7 +117,9 @@ def export_styles(weights, names, folder):
         names: of the styles, in the network's order.
         folder: the folder to write.
     """
-    if len(names) == 1:
+    if weights_file.is_gallery(weights):
+        export_gallery(weights, names, folder)
+    else:
         export_saved_model(weights, folder)
 
 
@@ -130,12 +170,16 @@ def export_litert(weights, file, height, width):
 
 def export(config):
     """Writes what an `ExportConfig` asks for; returns its path."""
-    style = checkpoint.find(config.checkpoint, config.checkpoints)
-    place = Path(config.output) if config.output else style.folder / _PLACES[config.format]
+    trained = _wanted(config)
+    place = Path(config.output) if config.output else _place(trained, config.format)
     folder = config.format == "saved_model"
     _check_place(place, folder)
     files.check_writable(place, "--output", folder=folder)
-    weights = style.read_weights()
+    if trained.is_gallery():
+        names = [style["name"] for style in trained.styles()]
+        export_gallery(trained.read_all_weights(), names, place)
+        return place
+    weights = trained.read_weights()
     if config.format == "saved_model":
         export_saved_model(weights, place)
     elif config.format == "onnx":
@@ -143,6 +187,21 @@ def export(config):
     else:
         export_litert(weights, place, *config.size)
     return place
+
+
+def _wanted(config):
+    """The checkpoint that is meant; for a SavedModel that may be a gallery as such."""
+    if config.format == "saved_model":
+        with contextlib.suppress(UserError):
+            return checkpoint.find_folder(config.checkpoint, config.checkpoints)
+    return checkpoint.find(config.checkpoint, config.checkpoints)
+
+
+def _place(trained, kind):
+    """Where an export goes if nothing is said: a gallery's styles each have a folder of theirs."""
+    single = trained.style_weights is not None
+    folder = trained.folder / "exports" / trained.name if single else trained.folder
+    return folder / _PLACES[kind]
 
 
 def _check_place(place, folder):

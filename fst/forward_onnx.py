@@ -14,21 +14,24 @@ from fst.forward import BLOCK, CENTRE, CROP, forward, stored
 _OPSET, _IR = 17, 8  # Of 2022: what nearly every engine in use has.
 
 
-def build(arranged, dtype="uint8"):
+def build(arranged, dtype="uint8", norms_as_inputs=False):
     """Builds the model.
 
     Args:
         arranged: `fst.forward.Arranged`.
         dtype: of `image` and `stylized`: `"uint8"`, or `"float32"`, in which nothing is rounded.
+        norms_as_inputs: the model takes each layer's scale and shift as well, float32 `[C]`, such
+            as `down1_scale` and `down1_shift`, and has none of its own.
 
     Returns:
         An `onnx.ModelProto`, checked.
     """
     graph = _Graph()
+    steps = (_StepsOfAnyStyle if norms_as_inputs else _Steps)(graph, arranged)
     size = graph.op("Slice", graph.op("Shape", "image"), graph.constant([1]), graph.constant([3]))
     x = graph.op("Cast", "image", to=TensorProto.FLOAT)
     x = graph.op("Transpose", _of_any_size(graph, x, size), perm=[0, 3, 1, 2])
-    x = forward(_Steps(graph, arranged), graph.op("Sub", x, graph.constant(np.float32(CENTRE))))
+    x = forward(steps, graph.op("Sub", x, graph.constant(np.float32(CENTRE))))
     x = graph.op("Transpose", x, perm=[0, 2, 3, 1])
     x = graph.op("Slice", x, graph.constant([0, 0]), size, graph.constant([1, 2]))
     kind = TensorProto.FLOAT
@@ -42,7 +45,7 @@ class _Graph:
     """Nodes and constants as they come; a value is its name."""
 
     def __init__(self):
-        self._nodes, self._constants = [], []
+        self._nodes, self._constants, self._inputs = [], [], []
 
     def op(self, kind, *inputs, **attributes):
         name = f"{kind.lower()}_{len(self._nodes)}"
@@ -55,6 +58,11 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def input(self, name, length):
+        """An input beside the image: a float32 vector."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [length]))
+        return name
+
     def weights(self, array):
         """A constant that is float32 before anything is computed, however it is stored."""
         return self.op("Cast", self.constant(stored(array)), to=TensorProto.FLOAT)
@@ -65,7 +73,7 @@ class _Graph:
         graph = helper.make_graph(
             self._nodes,
             "stylizer",
-            [helper.make_tensor_value_info("image", kind, shape)],
+            [helper.make_tensor_value_info("image", kind, shape), *self._inputs],
             [helper.make_tensor_value_info("stylized", kind, shape)],
             self._constants,
         )
@@ -84,7 +92,7 @@ class _Steps:
     def normalised(self, x, name, stride=1, enlarge=False, activate=True):
         kernel = self._arranged.kernels[name]
         x = self._enlarged(x, kernel) if enlarge else self._convolved(x, kernel, stride)
-        scale, shift = map(self._graph.weights, self._arranged.norms[name])
+        scale, shift = self._norm(name)
         x = self._graph.op("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
         return self._graph.op("Relu", x) if activate else x
 
@@ -99,6 +107,9 @@ class _Steps:
         x = op("Div", x, op("Sqrt", op("Add", op("Mul", x, x), one)))
         return op("Mul", op("Add", x, one), half)
 
+    def _norm(self, name):
+        return map(self._graph.weights, self._arranged.norms[name])
+
     def _convolved(self, x, kernel, stride, *bias):
         x = self._padded(x, (len(kernel) - 1) // 2, "reflect")
         weights = map(self._graph.weights, (kernel.transpose(3, 2, 0, 1), *bias))
@@ -112,6 +123,14 @@ class _Steps:
     def _padded(self, x, rows, mode):
         pads = self._graph.constant([0, 0, rows, rows] * 2)
         return self._graph.op("Pad", x, pads, mode=mode)
+
+
+class _StepsOfAnyStyle(_Steps):
+    """The same, but that scales and shifts come with the picture."""
+
+    def _norm(self, name):
+        kinds = zip(("scale", "shift"), self._arranged.norms[name], strict=True)
+        return [self._graph.input(f"{name}_{kind}", len(array)) for kind, array in kinds]
 
 
 def _of_any_size(graph, x, size):

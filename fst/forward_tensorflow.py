@@ -119,31 +119,138 @@ def _positions(size):
 
 
 def servable(arranged):
-    """A module that holds the weights, and its signatures for a SavedModel.
+    """A module that holds the weights of one style, and its signatures for a SavedModel.
 
     Most are in half precision (`fst.forward.stored`), and float32 before anything is computed.
 
     Returns:
         A `tf.Module`, and its signatures by name.
     """
-    module = tf.Module()
-    module.stored = tf.nest.map_structure(lambda w: tf.Variable(stored(w)), arranged)
+    module = _holding(arranged)
 
     def of_batch(images):
-        weights = tf.nest.map_structure(lambda value: tf.cast(value, tf.float32), module.stored)
-        # One by one: for a batch there is no such normalisation, and a CPU gains nothing by one.
-        return tf.map_fn(lambda image: stylise(weights, image[None])[0], images)
+        weights = _whole(module.stored)
+        return _one_by_one(lambda image: stylise(weights, image[None])[0], images)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
+    @tf.function(input_signature=[_PICTURES])
     def from_bytes(image):
-        stylised = of_batch(tf.cast(image, tf.float32))
-        return {"stylized": tf.cast(tf.round(stylised), tf.uint8)}
+        return _as_bytes(of_batch(tf.cast(image, tf.float32)))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")])
+    @tf.function(input_signature=[_FLOATS])
     def from_floats(image):
         return {"stylized": of_batch(image)}
 
     return module, {"serving_default": from_bytes, "float": from_floats}
+
+
+def servable_gallery(arranged, names):
+    """A module that holds a gallery's weights, and its signatures for a SavedModel.
+
+    Args:
+        arranged: `fst.forward.Arranged` whose scales and shifts are `[styles, out]`.
+        names: of the styles, in their order.
+
+    Returns:
+        A `tf.Module`, and its signatures by name: `serving_default` and `float` take how much of
+        each style every picture takes, `names` its style's name, and `styles` gives the names.
+    """
+    module = _holding(arranged)
+    module.names = tf.Variable(names, trainable=False)
+
+    def of_batch(images, mixtures):
+        weights = _whole(module.stored)
+        shares = _shares(mixtures, images)
+
+        def one(image, share):
+            norms = tf.nest.map_structure(
+                lambda table: tf.matmul(share[None], table)[0], weights.norms
+            )
+            return stylise(weights._replace(norms=norms), image[None])[0]
+
+        return _one_by_one(one, images, shares)
+
+    mixture = tf.TensorSpec([None, len(names)], tf.float32, "style")
+
+    @tf.function(input_signature=[_PICTURES, mixture])
+    def from_bytes(image, style):
+        return _as_bytes(of_batch(tf.cast(image, tf.float32), style))
+
+    @tf.function(input_signature=[_FLOATS, mixture])
+    def from_floats(image, style):
+        return {"stylized": of_batch(image, style)}
+
+    @tf.function(input_signature=[_PICTURES, tf.TensorSpec([None], tf.string, "style")])
+    def from_names(image, style):
+        return _as_bytes(of_batch(tf.cast(image, tf.float32), _one_hot(style, module.names)))
+
+    @tf.function(input_signature=[])
+    def styles():
+        return {"names": tf.identity(module.names)}
+
+    return module, {
+        "serving_default": from_bytes,
+        "float": from_floats,
+        "names": from_names,
+        "styles": styles,
+    }
+
+
+_PICTURES = tf.TensorSpec([None, None, None, 3], tf.uint8, "image")
+_FLOATS = tf.TensorSpec([None, None, None, 3], tf.float32, "image")
+
+
+def _holding(arranged):
+    module = tf.Module()
+    module.stored = tf.nest.map_structure(lambda array: tf.Variable(stored(array)), arranged)
+    return module
+
+
+def _whole(variables):
+    return tf.nest.map_structure(lambda value: tf.cast(value, tf.float32), variables)
+
+
+def _one_by_one(stylise_one, images, *others):
+    """Stylises a batch picture by picture, each with its row of the others.
+
+    For a batch there is no such normalisation, and a CPU gains nothing by one.
+    """
+
+    def all_of_them():
+        pictures = (images, *others)
+        return tf.map_fn(lambda row: stylise_one(*row), pictures, fn_output_signature=tf.float32)
+
+    # `map_fn` cannot tell how large the pictures of an empty batch would be.
+    return tf.cond(tf.shape(images)[0] > 0, all_of_them, lambda: images)
+
+
+def _as_bytes(stylised):
+    return {"stylized": tf.cast(tf.round(stylised), tf.uint8)}
+
+
+def _shares(mixtures, images):
+    """How much of each style every picture takes, with the sum 1."""
+    counts = tf.shape(images)[0], tf.shape(mixtures)[0]
+    total = tf.reduce_sum(mixtures, 1, keepdims=True)
+    told = "style has a row for each picture"
+    with tf.control_dependencies(
+        [
+            tf.debugging.assert_equal(*counts, f"{told}, and not so many pictures as rows"),
+            tf.debugging.assert_positive(total, f"{told}, and the weights in it a sum above 0"),
+        ]
+    ):
+        return mixtures / total
+
+
+def _one_hot(wanted, names):
+    """1 for the style of each name, and 0 for the others, `[B, styles]`."""
+    found = wanted[:, None] == names[None]
+    unknown = tf.boolean_mask(wanted, ~tf.reduce_any(found, 1))
+    words = ["there is no style ", tf.strings.reduce_join(unknown, separator=", ")]
+    words += ["; there are ", tf.strings.reduce_join(names, separator=", ")]
+    with tf.control_dependencies(
+        [tf.debugging.Assert(tf.equal(tf.size(unknown), 0), [tf.strings.join(words)])]
+    ):
+        return tf.cast(found, tf.float32)
 
 
 def fixed_size(arranged, height, width):
@@ -151,7 +258,6 @@ def fixed_size(arranged, height, width):
 
     @tf.function(input_signature=[tf.TensorSpec([1, height, width, 3], tf.uint8, "image")])
     def from_bytes(image):
-        stylised = stylise(arranged, tf.cast(image, tf.float32), fused=False)
-        return {"stylized": tf.cast(tf.round(stylised), tf.uint8)}
+        return _as_bytes(stylise(arranged, tf.cast(image, tf.float32), fused=False))
 
     return from_bytes

@@ -68,10 +68,7 @@ def stylise(config, jobs: Iterable[Job], threads=None, frames=None):
     Raises:
         UserError: a trained style is damaged.
     """
-    styles = {
-        name: stylizer.load(style.folder, engine=config.engine, precision=config.precision)
-        for name, style in wanted_styles(config).items()
-    }
+    styles = stylizer.load_all(wanted_styles(config), config.engine, config.precision)
     jobs = list(jobs)
     if threads is None:
         threads = pipeline.default_threads() if len(jobs) > 1 else 0
@@ -166,7 +163,7 @@ def _load(job, config, hold=lambda pixels: None):
     picture = images.load_picture(job.source, data, keep_private=config.keep_metadata)
     height, width, _ = picture.rgb.shape
     with _fitting_in_memory(job, height, width, config):
-        rgb, alpha = _scaled(picture, config.max_size)
+        rgb, alpha = _scaled(picture, config.longest_side)
     hold(rgb.shape[0] * rgb.shape[1])
     return Loaded(rgb, alpha, picture.exif, picture.notes)
 

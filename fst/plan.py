@@ -74,13 +74,10 @@ def plan(config):
 
 def styles(config):
     """The styles that a run needs: a dictionary from names to `Checkpoint`s."""
-    if config.checkpoint != ALL_STYLES:
-        style = checkpoint.find(config.checkpoint, config.checkpoints)
-        return {style.folder.resolve().name: style}
-    names = checkpoint.names(config.checkpoints)
-    if not names:
-        raise UserError(f"there are no trained styles under {config.checkpoints}/")
-    return {name: checkpoint.find(name, config.checkpoints) for name in names}
+    if config.checkpoint == ALL_STYLES:
+        return checkpoint.find_all(config.checkpoints)
+    style = checkpoint.find(config.checkpoint, config.checkpoints)
+    return {style.name: style}
 
 
 def is_video(source):

@@ -1,8 +1,10 @@
 """A trained style, applied to a picture of any size."""
 
+import collections
+
 import numpy as np
 
-from fst import checkpoint, engines, images, look, memory
+from fst import checkpoint, engines, images, look, memory, weights_file
 from fst.architecture import MIN_SIZE
 from fst.forward import arrange
 from fst.quiet import quiet_tensorflow
@@ -11,16 +13,41 @@ _STRIP_BYTES = 2**29  # of memory that a strip may take
 _STRIP_BYTES_PER_PIXEL = 900
 
 
+class SharedNetwork:
+    """The network of a gallery, read and made ready once for all its styles.
+
+    Args:
+        trained: the gallery's `fst.checkpoint.Checkpoint`, or that of any style or blend of it.
+        engine: what computes, see `fst.engines.choose`.
+        precision: in which the engine computes, see there.
+
+    Attributes:
+        weights: of all styles, as `Checkpoint.read_all_weights` gives them.
+        engine: what computes.
+        run: what `fst.engines.load_for_all` gave.
+
+    Raises:
+        UserError: its files are missing or damaged, or the engine is not installed.
+    """
+
+    def __init__(self, trained, engine="tensorflow", precision="float32"):
+        self.weights = trained.read_all_weights()
+        self.engine = engines.choose(engine, precision)
+        self.run = engines.load_for_all(self.engine, weights_file.first(self.weights), precision)
+
+
 class Stylizer:
-    """Stylises pictures with one trained style; call it with a picture.
+    """Stylises pictures with one trained style, or a blend of some; call it with a picture.
 
     Args:
         trained: the `fst.checkpoint.Checkpoint`.
         engine: what computes, see `fst.engines.choose`.
         precision: in which the engine computes, see there.
+        network: the `SharedNetwork` of its gallery, whose engine then counts; without one the
+            network is read and made ready for this style alone.
 
     Attributes:
-        card: the style's card (`style.json`), a dictionary.
+        card: the card (`style.json`) of the style or its gallery, a dictionary.
 
     Raises:
         UserError: its files are missing or damaged, or the engine is not installed.
@@ -31,11 +58,17 @@ class Stylizer:
         (480, 640, 3)
     """
 
-    def __init__(self, trained, engine="tensorflow", precision="float32"):
+    def __init__(self, trained, engine="tensorflow", precision="float32", network=None):
         self.card = trained.read_card()
-        self._weights = trained.read_weights()
-        self._engine = engines.choose(engine, precision)
-        self._run = engines.load(self._engine, self._weights, precision)
+        if network is None:
+            self._weights = trained.read_weights()
+            self._engine = engines.choose(engine, precision)
+            self._run = engines.load(self._engine, self._weights, precision)
+        else:
+            self._weights = trained.fold(network.weights)
+            self._engine = network.engine
+            norms = arrange(self._weights).norms
+            self._run = lambda image: network.run(image, norms)
 
     def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto", progress=None):
         """Stylises one picture.
@@ -92,11 +125,12 @@ class Stylizer:
         return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)
 
 
-def load(name_or_path, root=checkpoint.ROOT, engine="tensorflow", precision="float32"):
-    """Loads a trained style by its name under `root`, or by the path of its folder.
+def load(style, root=checkpoint.ROOT, engine="tensorflow", precision="float32"):
+    """Loads a trained style, or a blend of some.
 
     Args:
-        name_or_path: of the style.
+        style: a name, as those of `infer.py --list`, the path of a style's folder, or a blend of
+            styles, `{"great_wave": 0.7, "udnie": 0.3}`; see `fst.checkpoint.find`.
         root: folder that holds the trained styles.
         engine: `"tensorflow"`, `"openvino"`, `"onnxruntime"`, or `"auto"`: the fastest that is
             installed (see `fst.engines.choose`).
@@ -108,7 +142,35 @@ def load(name_or_path, root=checkpoint.ROOT, engine="tensorflow", precision="flo
     Raises:
         UserError: there is no such style, with the names that there are, or no such engine.
     """
-    return Stylizer(checkpoint.find(name_or_path, root), engine, precision)
+    return Stylizer(checkpoint.find(style, root), engine, precision)
+
+
+def load_all(trained, engine="tensorflow", precision="float32"):
+    """Loads several trained styles; those of one gallery share its network, and its memory.
+
+    Args:
+        trained: a dictionary from names to `fst.checkpoint.Checkpoint`s.
+        engine: as for `load`.
+        precision: as for `load`.
+
+    Returns:
+        A dictionary from the same names to `Stylizer`s.
+
+    Raises:
+        UserError: as `Stylizer`.
+    """
+    by_folder = collections.defaultdict(list)
+    for style in trained.values():
+        by_folder[style.folder].append(style)
+    networks = {
+        folder: SharedNetwork(styles[0], engine, precision)
+        for folder, styles in by_folder.items()
+        if len(styles) > 1
+    }
+    return {
+        name: Stylizer(style, engine, precision, networks.get(style.folder))
+        for name, style in trained.items()
+    }
 
 
 def strip_rows(height, width, tile, bytes_per_pixel):

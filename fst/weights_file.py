@@ -66,6 +66,11 @@ def fold(weights, mixture):
     }
 
 
+def first(weights):
+    """The weights of the first style of what `read` returned."""
+    return fold(weights, np.eye(count_styles(weights))[0])
+
+
 def halve(path):
     """Rewrites a Keras weights file in half precision."""
     # Not saved from a float16 network: building one computes in half precision, of which oneDNN

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo, run_here
+from conftest import draw_photo, run_here, write_gallery
 from PIL import Image
 
 import compare as command
@@ -340,10 +340,31 @@ class TestMistakes:
         with pytest.raises(UserError, match="does not tell the loss"):
             Comparison(config(checkpoint="poor", checkpoints=str(tmp_path)))
 
+    def test_a_blend_has_no_picture_to_compare_with(self, config, gallery):
+        changes = {"checkpoint": "dusk=1,reef=1", "checkpoints": str(gallery)}
+        with pytest.raises(UserError, match="dusk=1,reef=1: is a blend"):
+            Comparison(config(**changes))
+
     def test_no_room_to_write(self, config, tmp_path):
         (tmp_path / "file").write_text("not a folder")
         with pytest.raises(UserError, match="cannot be written"):
             Comparison(config(output=str(tmp_path / "file" / "report")))
+
+
+def test_a_style_of_a_gallery(config, trained, style, tmp_path):
+    card = json.loads((trained / "plain" / "style.json").read_text())
+    digest = card["style"]["sha256"]
+    entries = [{"name": "other", "sha256": "ab"}, {"name": "mine", "sha256": digest}]
+    settings = {**card["config"], "style_weight": [5.0, 2.0], "style_size": [40]}
+    write_gallery(tmp_path / "gallery", entries, config=settings)
+    for name, known in (("mine", True), ("gallery/other", False)):
+        output = str(tmp_path / f"report_{known}")
+        changes = {"checkpoint": name, "checkpoints": str(tmp_path), "output": output}
+        comparison = Comparison(config(**changes))
+        assert comparison.style_is_the_trained_one is known
+        assert comparison.settings["checkpoint"] == name.rpartition("/")[2]
+        assert comparison.settings["style_weight"] == (2.0 if known else 5.0)
+        assert comparison.settings["style_size"] == 40
 
 
 def test_list_photos(photos, tmp_path):

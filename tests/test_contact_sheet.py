@@ -1,22 +1,72 @@
-"""The contact sheet: every photo in every style, in rows, and through its command."""
+"""The contact sheet: every photo in every style, in bands, and through its command."""
 
 import numpy as np
 import pytest
-from conftest import draw_photo, run
+from conftest import draw_photo, run, write_gallery
 from PIL import Image
 
 from fst import samples
 from fst.contact_sheet import contact_sheet, style_sheet
 
 
-def test_rows_are_styles_and_columns_are_photos():
-    photos = [np.full((40, 60, 3), 50, np.uint8), np.full((30, 20, 3), 90, np.uint8)]
-    sheet = contact_sheet(photos, {"lighter": lambda p: p + 100, "darker": lambda p: p - 40})
-    for value, area in ((50, 2400), (90, 600), (150, 2400), (190, 600), (10, 2400)):
-        assert (sheet == value).all(axis=2).sum() >= area
-    below = sheet[-46:]
-    assert (below == 10).all(axis=2).sum() >= 2400
-    assert (below == 150).all(axis=2).sum() < 600
+def places(sheet, value):
+    """Top and left of each picture that is all of one shade."""
+    here = (sheet == value).all(axis=2)
+    starts = here & ~np.roll(here, 1, 0) & ~np.roll(here, 1, 1)
+    return [tuple(place) for place in np.argwhere(starts).tolist()]
+
+
+def blue(value, height=40, width=60):
+    """A picture of a shade that no label has."""
+    return np.full((height, width, 3), (value, value, 255), np.uint8)
+
+
+def lighter(by):
+    return lambda photo: photo + np.uint8([by, by, 0])
+
+
+def test_rows_are_photos_and_columns_are_styles():
+    photos = [blue(50), blue(70, 30, 20)]
+    sheet = contact_sheet(photos, {"lighter": lighter(100), "darker": lighter(-40 % 256)})
+    found = {value: places(sheet, (value, value, 255)) for value in (50, 150, 10, 70, 170)}
+    assert all(len(found[value]) == 1 for value in found)
+    (photo,), (light,), (dark,) = found[50], found[150], found[10]
+    assert photo[0] == light[0] == dark[0]
+    assert photo[1] < light[1] < dark[1]
+    (second,), (second_light,) = found[70], found[170]
+    assert second[0] == second_light[0] > photo[0] + 40
+    assert (sheet == (150, 150, 255)).all(axis=2).sum() == 40 * 60
+    assert (sheet == (170, 170, 255)).all(axis=2).sum() == 30 * 20
+
+
+def test_many_styles_stand_in_bands_that_each_begin_with_the_photos():
+    photos = [blue(0), blue(1)]
+    styles = {f"s{index}": lighter(10 * index + 10) for index in range(19)}
+    sheet = contact_sheet(photos, styles)
+    originals = places(sheet, (0, 0, 255))
+    assert len(originals) == 3
+    assert len({left for _, left in originals}) == 1
+    tops = sorted(top for top, _ in originals)
+    found = [places(sheet, (shade, shade, 255)) for shade in range(10, 200, 10)]
+    assert [len(where) for where in found] == [1] * 19
+    # Seven, seven and five: in order, in line with each other, from left to right.
+    bands = [tops.index(top) for ((top, _),) in found]
+    assert bands == [0] * 7 + [1] * 7 + [2] * 5
+    lefts = [left for ((_, left),) in found]
+    assert lefts[:7] == lefts[7:14] == sorted(lefts[:7])
+    assert lefts[14:] == lefts[:5]
+
+
+def test_pictures_are_scaled_down_for_the_sheet_only():
+    seen = []
+
+    def stylise(photo):
+        seen.append(photo.shape)
+        return photo
+
+    sheet = contact_sheet([blue(50, 80, 120)], {"same": stylise}, cell=60)
+    assert seen == [(80, 120, 3)]
+    assert (sheet == (50, 50, 255)).all(axis=2).sum() == 2 * 40 * 60
 
 
 @pytest.mark.parametrize(("number", "columns"), [(1, 2), (2, 2), (3, 2), (4, 3), (5, 3), (9, 4)])
@@ -41,23 +91,40 @@ def test_sample_photos_need_no_network():
     assert all(max(photo.shape[:2]) == 64 for photo in photos.values())
 
 
-def test_command_draws_all_styles_of_a_folder(tmp_path):
-    from fst.checkpoint import Checkpoint
-    from fst.network import build_network
-
-    for name in ("first", "second"):
-        trained = Checkpoint(tmp_path / "styles" / name)
-        trained.write_weights(build_network(4))
-        trained.write_card({"name": name, "config": {"width": 4}})
+@pytest.mark.parametrize(("options", "cell"), [((), 64), (("--cell", 32), 32)])
+def test_command_draws_all_styles_of_a_folder(gallery, tmp_path, options, cell):
     Image.fromarray(draw_photo(1)).save(tmp_path / "photo.png")
     output = tmp_path / "deep" / "sheet.png"
-    command = ("-m", "fst.contact_sheet", output, "--checkpoints", tmp_path / "styles")
-    done = run(*command, "--photos", tmp_path / "photo.png", "--size", 64)
+    command = ("-m", "fst.contact_sheet", output, "--checkpoints", gallery, "--size", 64)
+    done = run(*command, "--photos", tmp_path / "photo.png", *options)
     assert done.returncode == 0, done.stderr
-    assert "1 photos in 2 styles" in done.stdout
+    assert "1 photos in 5 styles" in done.stdout
     assert str(output) in done.stdout
-    height = Image.open(output).height
-    assert height > 3 * 53
+    width = Image.open(output).width
+    assert width >= 6 * cell
+    if cell == 64:
+        assert width < 7 * 64 + 60
+
+
+def test_command_draws_thirty_styles(tmp_path):
+    write_gallery(tmp_path / "gallery", [f"style_{index}" for index in range(30)])
+    Image.fromarray(draw_photo(1, 400, 480)).save(tmp_path / "photo.png")
+    output = tmp_path / "sheet.png"
+    command = ("-m", "fst.contact_sheet", output, "--checkpoints", tmp_path)
+    done = run(*command, "--photos", tmp_path / "photo.png", tmp_path / "photo.png")
+    assert done.returncode == 0, done.stderr
+    width, height = Image.open(output).size
+    assert 9 * 256 < width < 9 * 256 + 80
+    assert 8 * 213 < height < 8 * 213 + 4 * 80
+
+
+@pytest.mark.parametrize("option", ["--size", "--cell"])
+def test_a_wrong_size_is_one_line(gallery, tmp_path, option):
+    command = ("-m", "fst.contact_sheet", tmp_path / "a.png", "--checkpoints", gallery)
+    done = run(*command, option, 9999)
+    assert done.returncode == 2
+    assert f"error: {option} must be from" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_styles_is_one_line(tmp_path):

@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, random_network, run, weights_of
+from conftest import ROOT, draw_photo, files, random_network, run, weights_of, write_gallery
 
 import fst
+from fst import checkpoint
 from fst.checkpoint import Checkpoint
 
 # What a user's own program would do. It reads arrays from a file and writes its results to another.
@@ -36,14 +38,14 @@ print(json.dumps({"signatures": described, "fst": "fst" in sys.modules}))
 """
 
 
-def serve(saved_model, folder, arrays):
-    """Runs `CLIENT` far from this repository; returns what it printed and its results."""
+def serve(saved_model, folder, arrays, client=CLIENT):
+    """Runs `client` far from this repository; returns what it printed and its results."""
     np.savez(folder / "in.npz", **arrays)
     done = subprocess.run(
         [
             sys.executable,
             "-c",
-            CLIENT,
+            client,
             saved_model.absolute(),
             folder / "in.npz",
             folder / "out.npz",
@@ -84,6 +86,7 @@ PICTURES = {
     "batch": np.stack([draw_photo(seed, 33, 50) for seed in (4, 5, 6)]),
     "alone": draw_photo(5, 33, 50)[None],
     "tiny": draw_photo(7, 1, 9)[None],
+    "empty": np.zeros((0, 40, 60, 3), np.uint8),
     "floats": draw_photo(8, 45, 38)[None].astype(np.float32),
 }
 
@@ -114,6 +117,9 @@ def test_it_needs_no_code_of_ours(served):
 @pytest.mark.parametrize("name", PICTURES)
 def test_it_makes_the_pictures_that_fst_makes(trained, served, name):
     stylise, found = fst.load(trained.folder), served[1][name]
+    if name == "empty":
+        assert (found.dtype, found.shape) == (np.uint8, (0, 40, 60, 3))
+        return
     wanted = np.stack([stylise(picture) for picture in PICTURES[name]])
     assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
     if found.dtype == np.uint8:
@@ -167,14 +173,221 @@ def test_an_export_replaces_the_old_one_whole_or_not_at_all(network, tmp_path, m
     assert tf.saved_model.contains_saved_model(str(folder))
 
 
-SHIPPED = sorted(path.parent for path in ROOT.glob("checkpoints/*/style.json"))
+# --- A gallery -----------------------------------------------------------------------------------
+
+# A client of a gallery. What it is to ask for is in the names of the arrays.
+GALLERY_CLIENT = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+described = {}
+for name, signature in model.signatures.items():
+    _, inputs = signature.structured_input_signature
+    described[name] = [
+        {key: [spec.dtype.name, spec.shape.as_list()] for key, spec in specs.items()}
+        for specs in (inputs, signature.structured_outputs)
+    ]
+results, failures = {}, {}
+with np.load(sys.argv[2]) as arrays:
+    for key in arrays:
+        name, part, case = key.split("/")
+        if part == "style":
+            continue
+        style = arrays[f"{name}/style/{case}"]
+        style = [str(s) for s in style] if name == "names" else style
+        style = tf.constant(style, tf.string if name == "names" else tf.float32)
+        try:
+            found = model.signatures[name](image=tf.constant(arrays[key]), style=style)
+            results[f"{name}/{case}"] = found["stylized"].numpy()
+        except tf.errors.InvalidArgumentError as error:
+            failures[f"{name}/{case}"] = str(error)
+np.savez(sys.argv[3], **results)
+names = model.signatures["styles"]()["names"].numpy().tolist()
+print(json.dumps({
+    "signatures": described, "names": [name.decode() for name in names],
+    "failures": failures, "fst": "fst" in sys.modules,
+}))
+"""
+
+BATCH = np.stack([draw_photo(seed, 33, 50) for seed in (4, 5, 6)])
+ASKED = {
+    "serving_default": {
+        "one": (BATCH[:1], [[0, 0, 1]]),
+        "blend": (draw_photo(2, 97, 131)[None], [[0.7, 0, 0.3]]),
+        "of any sum": (BATCH[:1], [[7, 0, 3]]),
+        "different": (BATCH, [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]]),
+        "empty": (BATCH[:0], np.zeros((0, 3))),
+        "tiny": (draw_photo(7, 1, 9)[None], [[0, 1, 0]]),
+        "no style": (BATCH[:1], [[0, 0, 0]]),
+        "too few": (BATCH, [[1, 0, 0]]),
+    },
+    "float": {"blend": (BATCH[:2].astype(np.float32), [[0.7, 0, 0.3], [0, 1, 0]])},
+    "names": {
+        "different": (BATCH, ["reef", "dusk", "moss"]),
+        "empty": (BATCH[:0], []),
+        "unknown": (BATCH, ["reef", "rief", "moss"]),
+    },
+}
 
 
-@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
-def test_shipped_styles(folder, tmp_path):
-    _, found = serve(folder / "saved_model", tmp_path, {"odd": PICTURES["odd"]})
-    wanted = fst.load(folder)(PICTURES["odd"][0])
+@pytest.fixture(scope="module")
+def gallery_model(gallery, tmp_path_factory):
+    """The SavedModel of the gallery, as its command writes it."""
+    folder = tmp_path_factory.mktemp("gallery") / "model"
+    done = export("gallery", "--checkpoints", gallery, "-o", folder)
+    assert (done.returncode, done.stdout) == (0, f"wrote {folder}\n"), done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gallery_served(gallery_model, tmp_path_factory):
+    arrays = {}
+    for name, cases in ASKED.items():
+        for case, (image, style) in cases.items():
+            arrays[f"{name}/image/{case}"] = image
+            kind = str if name == "names" else np.float32
+            arrays[f"{name}/style/{case}"] = np.array(style, kind)
+    folder = tmp_path_factory.mktemp("gallery_client")
+    return serve(gallery_model, folder, arrays, GALLERY_CLIENT)
+
+
+def test_signatures_of_a_gallery(gallery_served):
+    told, _ = gallery_served
+    images = {kind: {"image": [kind, [None, None, None, 3]]} for kind in ("uint8", "float32")}
+    stylized = {kind: {"stylized": [kind, [None, None, None, 3]]} for kind in images}
+    mixture = {"style": ["float32", [None, 3]]}
+    assert told["signatures"] == {
+        "serving_default": [{**images["uint8"], **mixture}, stylized["uint8"]],
+        "float": [{**images["float32"], **mixture}, stylized["float32"]],
+        "names": [{**images["uint8"], "style": ["string", [None]]}, stylized["uint8"]],
+        "styles": [{}, {"names": ["string", [3]]}],
+    }
+    assert told["names"] == ["dusk", "moss", "reef"]
+    assert told["fst"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        (name, case)
+        for name, cases in ASKED.items()
+        for case in cases
+        if case not in ("unknown", "no style", "too few")
+    ],
+)
+def test_a_gallery_makes_the_pictures_that_fst_makes(gallery, gallery_served, name, case):
+    image, style = ASKED[name][case]
+    found = gallery_served[1][f"{name}/{case}"]
+    assert (found.dtype, found.shape) == (image.dtype, image.shape)
+    for picture, made, wanted in zip(image, found, style, strict=True):
+        if name == "names":
+            wanted = f"gallery/{wanted}"
+        else:
+            weights = zip(("dusk", "moss", "reef"), wanted, strict=True)
+            wanted = {f"gallery/{name}": weight for name, weight in weights}
+        expected = fst.load(wanted, gallery)(picture).astype(np.float32)
+        assert np.abs(made - expected).max() <= (1 if image.dtype == np.uint8 else 0.05)
+        assert np.abs(made - picture.astype(np.float32)).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("names/unknown", "there is no style rief; there are dusk, moss, reef"),
+        ("serving_default/no style", "and the weights in it a sum above 0"),
+        ("serving_default/too few", "style has a row for each picture"),
+    ],
+)
+def test_what_a_gallery_refuses(gallery_served, case, told):
+    assert told in gallery_served[0]["failures"][case]
+    assert case not in gallery_served[1]
+
+
+def test_a_style_of_a_gallery_is_exported_alone(gallery, tmp_path):
+    shutil.copytree(gallery / "gallery", tmp_path / "gallery")
+    before = files(tmp_path)
+    for wanted, name in (("gallery/moss", "moss"), ("dusk=1,reef=1", "dusk=0.5,reef=0.5")):
+        done = export(wanted, "--checkpoints", tmp_path)
+        place = tmp_path / "gallery" / "exports" / name / "saved_model"
+        assert (done.returncode, done.stdout) == (0, f"wrote {place}\n"), done.stderr
+        _, found = serve(place, tmp_path, {"odd": PICTURES["odd"]})
+        wanted = fst.load(wanted, tmp_path)(PICTURES["odd"][0])
+        assert np.abs(found["odd"][0].astype(int) - wanted).max() <= 1
+    assert set(before) < set(files(tmp_path))
+
+
+def test_another_format_holds_one_style(gallery):
+    done = export("gallery", "--checkpoints", gallery, "--format", "onnx")
+    assert done.returncode == 2
+    assert "holds 3 styles: name one, such as gallery/dusk" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_gallery_of_one_style_and_of_wrong_names(gallery, tmp_path):
+    import tensorflow as tf
+
+    from fst.export import export_gallery
+
+    weights = Checkpoint(gallery / "sand").read_all_weights()
+    with pytest.raises(ValueError, match="hold 1 styles, and there are 2 names"):
+        export_gallery(weights, ["sand", "dune"], tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    export_gallery(weights, ["sand"], tmp_path / "model")
+    model = tf.saved_model.load(tmp_path / "model")
+    photo = draw_photo(1, 30, 40)
+    found = model.signatures["names"](image=tf.constant(photo[None]), style=tf.constant(["sand"]))
+    wanted = fst.load("sand", gallery)(photo).astype(int)
+    assert np.abs(found["stylized"][0].numpy() - wanted).max() <= 1
+
+
+def test_a_hundred_styles_add_little_to_the_export(tmp_path):
+    from fst.export import export_gallery, export_saved_model
+
+    many = write_gallery(tmp_path / "many", [f"style_{index}" for index in range(100)], width=8)
+    weights = many.read_all_weights()
+    export_gallery(weights, [style["name"] for style in many.styles()], tmp_path / "all")
+    export_saved_model(checkpoint.find("style_7", tmp_path).read_weights(), tmp_path / "one")
+    sizes = [
+        sum(path.stat().st_size for path in (tmp_path / name / "variables").iterdir())
+        for name in ("all", "one")
+    ]
+    assert sizes[0] - sizes[1] < 100 * 800 * 2 * 1.1  # 800 numbers each, in half precision.
+
+
+# --- What is shipped -----------------------------------------------------------------------------
+
+SHIPPED = [Checkpoint(path.parent) for path in sorted(ROOT.glob("checkpoints/*/style.json"))]
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [trained for trained in SHIPPED if not trained.is_gallery()],
+    ids=lambda trained: trained.folder.name,
+)
+def test_shipped_styles(trained, tmp_path):
+    _, found = serve(trained.saved_model_path, tmp_path, {"odd": PICTURES["odd"]})
+    wanted = fst.load(trained.folder)(PICTURES["odd"][0])
     assert np.abs(found["odd"][0].astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [trained for trained in SHIPPED if trained.is_gallery()],
+    ids=lambda trained: trained.folder.name,
+)
+def test_shipped_galleries(trained, tmp_path):
+    names = [style["name"] for style in trained.styles()]
+    asked = {
+        "names/image/all": np.repeat(PICTURES["odd"], len(names), axis=0),
+        "names/style/all": np.array(names),
+    }
+    told, found = serve(trained.saved_model_path, tmp_path, asked, GALLERY_CLIENT)
+    assert told["names"] == names
+    for name, made in zip(names, found["names/all"], strict=True):
+        wanted = fst.load(trained.folder / name)(PICTURES["odd"][0])
+        assert np.abs(made.astype(int) - wanted).max() <= 1, name
 
 
 # --- ONNX and LiteRT -----------------------------------------------------------------------------
@@ -201,7 +414,7 @@ def onnx_session(trained, tmp_path_factory):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("name", [name for name in PICTURES if name != "floats"])
+@pytest.mark.parametrize("name", [name for name in PICTURES if name not in ("floats", "empty")])
 def test_onnx_of_any_size_and_batch(trained, onnx_session, name):
     (found,) = onnx_session.run(["stylized"], {"image": PICTURES[name]})
     agree(found, fst.load(trained.folder), PICTURES[name])

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import images, inference, look, plan
+from fst import checkpoint, images, inference, look, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
 
@@ -42,7 +42,10 @@ def stylise(styles, load_once, monkeypatch, capsys):
     """Runs `infer.py waves ARGUMENTS...` in this process, which has TensorFlow already."""
     from fst import stylizer
 
-    monkeypatch.setattr(stylizer, "load", load_once)
+    def load_all(trained, engine, precision):
+        return {n: load_once(style.folder, "", engine, precision) for n, style in trained.items()}
+
+    monkeypatch.setattr(stylizer, "load_all", load_all)
     before = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments):
@@ -359,6 +362,72 @@ def test_python_looks_at_floats_unrounded(waves):
     assert not np.array_equal(half, np.rint(half))
 
 
+# --- Styles of a gallery -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "in_python"),
+    [
+        ("dusk", "dusk"),
+        ("gallery/moss", "gallery/moss"),
+        ("dusk=0.7,reef=0.3", {"dusk": 0.7, "reef": 0.3}),
+        ("sand", "sand"),
+    ],
+)
+def test_a_style_of_a_gallery_is_used_as_any_other(
+    gallery, monkeypatch, capsys, tmp_path, wanted, in_python
+):
+    photo = write(tmp_path / "a.png", 3)
+    command = (wanted, photo, "-o", tmp_path / "b.png", "--checkpoints", gallery)
+    done = run_infer(monkeypatch, capsys, *command)
+    assert done == (0, f"1 of 1 stylised into {tmp_path / 'b.png'}\n", "")
+    wanted = fst.load(in_python, gallery)(pixels(photo))
+    np.testing.assert_array_equal(pixels(tmp_path / "b.png"), wanted)
+    assert np.abs(wanted.astype(int) - pixels(photo)).mean() > 5
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime"])
+def test_styles_that_share_a_network_paint_as_each_alone(gallery, engine):
+    from fst import stylizer
+
+    trained = checkpoint.find_all(gallery)
+    trained["blend"] = checkpoint.find("dusk=1,reef=2", gallery)
+    together = stylizer.load_all(trained, engine)
+    assert together.keys() == trained.keys()
+    photo = draw_photo(6, 45, 38)
+    for name, style in trained.items():
+        alone = stylizer.Stylizer(style, engine)
+        # In strips it is not the engine that computes.
+        for options in ({}, {"tile": 16}):
+            found = together[name](photo, **options).astype(int)
+            assert np.abs(found - alone(photo, **options)).max() <= 1, (name, options)
+
+
+def test_list_tells_of_every_style_in_a_line(gallery, no_tensorflow, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "style.json").write_text("{")
+    for name in ("gallery", "sand", "moss"):
+        shutil.copytree(gallery / name, tmp_path / name)
+    done = run("infer.py", "--list", "--checkpoints", tmp_path, env=no_tensorflow)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [re.split(r" {2,}", line) for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["broken", "dusk", "gallery/moss", "moss", "reef", "sand"]
+    broken, dusk, _, moss, *_ = lines
+    whole = sum(path.stat().st_size for path in (tmp_path / "gallery").iterdir())
+    share = f"0.8 kB of {whole / 1e6:.1f} MB"  # 400 numbers in half precision.
+    assert dusk == ["dusk", str(tmp_path / "gallery"), share, "Nobody, Dusk, 1889"]
+    assert moss[1] == str(tmp_path / "moss")
+    assert moss[2] == f"{(gallery / 'moss' / 'network.weights.h5').stat().st_size / 1e6:.1f} MB"
+    assert broken[2] == "0.0 kB"
+    assert "style.json: is damaged" in broken[3]
+
+
+def test_list_without_styles_is_one_line(no_tensorflow, tmp_path):
+    done = run("infer.py", "--list", "--checkpoints", tmp_path / "none", env=no_tensorflow)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: there are no trained styles under {tmp_path}/none/\n"
+
+
 # --- Contact sheets ------------------------------------------------------------------------------
 
 
@@ -371,12 +440,13 @@ def run_infer(monkeypatch, capsys, *arguments):
     return done
 
 
-def shows(sheet, picture):
-    """Whether `picture` stands somewhere in `sheet`."""
+def shows(sheet, picture, levels=0):
+    """Whether `picture` stands somewhere in `sheet`, up to so many grey levels."""
+    sheet, picture = sheet.astype(np.int16), picture.astype(np.int16)
     views = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], picture.shape[1], axis=1)
-    for row, column in np.argwhere((views == picture[0, :, 0]).all(-1)):
+    for row, column in np.argwhere((np.abs(views - picture[0, :, 0]) <= levels).all(-1)):
         found = sheet[row : row + len(picture), column : column + picture.shape[1]]
-        if np.array_equal(found, picture):
+        if found.shape == picture.shape and np.abs(found - picture).max() <= levels:
             return True
     return False
 
@@ -409,6 +479,29 @@ def test_contact_sheet_lies_over_white(stylise, tmp_path):
     assert (look_at(stylise, tmp_path / "a.png", "--contact-sheet")[-46:] == 255).all()
     with Image.open(tmp_path / "looked.png") as image:
         assert image.mode == "RGB"
+
+
+def test_contact_sheet_of_a_gallery(gallery, monkeypatch, capsys, tmp_path):
+    photo = write(tmp_path / "a.png", 4, 32, 44)
+    command = ("all", photo, "-o", tmp_path / "b.png", "--contact-sheet")
+    done = run_infer(monkeypatch, capsys, *command, "--checkpoints", gallery)
+    assert done.code == 0, done.err
+    sheet = pixels(tmp_path / "b.png")
+    for name in ("dusk", "gallery/moss", "moss", "reef", "sand"):
+        picture = fst.load(name, gallery)(pixels(photo))
+        # To a grey level, as the styles of a gallery are computed by one function.
+        assert shows(sheet, picture, levels=1), name
+
+
+def test_contact_sheet_of_all_styles_is_no_larger_than_it_needs(
+    gallery, monkeypatch, capsys, tmp_path
+):
+    photo = write(tmp_path / "a.png", 4, 20, 1500)
+    command = ("all", photo, "-o", tmp_path / "b.png", "--contact-sheet")
+    for options, width in (((), 1024), (("--max-size", 1200), 1200)):
+        done = run_infer(monkeypatch, capsys, *command, "--checkpoints", gallery, *options)
+        assert done.code == 0, done.err
+        assert 3 * width < pixels(tmp_path / "b.png").shape[1] < 3 * width + 60
 
 
 def test_contact_sheet_without_styles_is_one_line(monkeypatch, capsys, tmp_path):
@@ -720,6 +813,9 @@ def no_tensorflow(tmp_path_factory):
 
 WRONG = {
     "unknown style": ("ocean {in}/a.png -o {tmp}/b.png", "'ocean'; there are sand, waves"),
+    "no style": ("-o {tmp}/b.png", "there is no CHECKPOINT: name a style; infer.py --list shows"),
+    "gallery without a style": ("GALLERY {in}/a.png -o {tmp}/b.png", "3 styles: name one, such as"),
+    "bad blend": ("sand=1,waves=2 {in}/a.png -o {tmp}/b.png", "'sand' is a folder of its own"),
     "no input": ("waves -o {tmp}/b.png", "no INPUT"),
     "no output": ("waves {in}/a.png", "--output is missing"),
     "missing photo": ("waves {in}/none.png -o {tmp}/b.png", "{in}/none.png: no such file"),
@@ -749,7 +845,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_one_line_before_tensorflow(styles, no_tensorflow, tmp_path, case):
+def test_wrong_use_is_one_line_before_tensorflow(styles, gallery, no_tensorflow, tmp_path, case):
     for name in ("in/a.png", "in/c.png", "deep/er/a.png", "else/c.png"):
         write(tmp_path / name)
     (tmp_path / "empty").mkdir()
@@ -757,6 +853,7 @@ def test_wrong_use_is_one_line_before_tensorflow(styles, no_tensorflow, tmp_path
     before = files(tmp_path)
     places = {"in": str(tmp_path / "in"), "tmp": str(tmp_path)}
     command, message = (part.format(**places) for part in WRONG[case])
+    command = command.replace("GALLERY", str(gallery / "gallery"))
     done = run("infer.py", *command.split(), "--checkpoints", styles, env=no_tensorflow)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"error: .*\n", done.stderr)
