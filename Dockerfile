@@ -26,7 +26,7 @@ RUN sed -i "s/^tensorflow>/${TENSORFLOW}>/" requirements.txt \
     && pip install --no-cache-dir --disable-pip-version-check -r /tmp/all.txt \
     && rm -r /tmp/all.txt /usr/local/lib/python3.11/site-packages/tensorflow/include
 
-# Whatever the user's number (docker run --user), VGG19's weights can be kept in /keras.
+# Whatever the user's number (docker run --user), what Keras downloads can be kept in /keras.
 RUN useradd --uid 1000 --no-create-home fst \
     && mkdir -m 1777 /keras
 COPY . .

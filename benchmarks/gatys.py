@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import keras
 import numpy as np
 import scipy
 import tensorflow as tf
-from machine import convolutions, cpu_model, matrix_rate, vgg_file
+from machine import convolutions, cpu_model, matrix_rate
 
 from fst.card import device_name
 from fst.gatys import build_loss, optimize
@@ -89,18 +88,18 @@ def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512, help="long side of the picture, px")
     parser.add_argument("--evaluations", type=int, default=20, help="evaluations to measure")
-    parser.add_argument("--vgg-weights", help="VGG19's weights; random when not given")
+    parser.add_argument("--vgg-weights", help="as for python -m fst.gatys")
     parser.add_argument("--json", type=Path, help="file to write the numbers to as well")
     return parser.parse_args()
 
 
-def measure(arguments, folder):
+def measure(arguments):
     """The numbers of one run, by name."""
     options = GatysOptions(size=arguments.size, style_size=arguments.size)
     random = np.random.default_rng(0)
     shape = (arguments.size * 3 // 4, arguments.size, 3)
     photo, style = (random.uniform(0, 255, shape).astype(np.float32) for _ in range(2))
-    features = load_vgg19(vgg_file(arguments.vgg_weights, folder))
+    features = load_vgg19(arguments.vgg_weights)
     rate = matrix_rate("float32")
     call = bare_call(options, features, photo, style)
     seconds_of(call, _WARM_UP)
@@ -127,8 +126,7 @@ def measure(arguments, folder):
 
 def main():
     arguments = read_arguments()
-    with tempfile.TemporaryDirectory() as folder:
-        numbers = measure(arguments, Path(folder))
+    numbers = measure(arguments)
     for name, value in numbers.items():
         print(f"{name:32}{value:.4g}" if isinstance(value, float) else f"{name:32}{value}")
     if arguments.json:

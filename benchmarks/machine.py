@@ -1,6 +1,5 @@
 """What several benchmarks share: the machine's own rate, and the arithmetic of a network."""
 
-import os
 import platform
 import time
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-
-from fst.perceptual import WEIGHTS_VARIABLE
 
 
 def matrix_rate(dtype, repeats=6):
@@ -35,16 +32,6 @@ def convolutions(model, size):
         layer.name: 2 * int(np.prod(output.shape)) * int(np.prod(layer.kernel.shape[:3]))
         for layer, output in zip(layers, outputs, strict=True)
     }
-
-
-def vgg_file(given, folder):
-    """A weights file: the given one, or random numbers, on which speed does not depend."""
-    found = given or os.environ.get(WEIGHTS_VARIABLE)
-    if found:
-        return found
-    path = folder / "random.weights.h5"
-    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
-    return str(path)
 
 
 def cpu_model():

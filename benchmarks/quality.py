@@ -3,9 +3,9 @@
 
     python benchmarks/quality.py great_wave --style great_wave.jpg --photos a.jpg b.jpg
 
-The losses are those of training, relative, in float32: layers relu4_2, and relu1_1 to relu5_1.
-Photos and style image have a long side of 512 px. Without --photos the packaged sample photos are
-taken.
+The losses are those of training, relative, in float32, in the layers that training takes by itself
+(--style-layers names others). Photos and style image have a long side of 512 px. Without --photos
+the packaged sample photos are taken.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 
 import fst
 from fst import errors, images, samples
-from fst.perceptual import PerceptualLoss, load_vgg19
+from fst.perceptual import STYLE_LAYERS, PerceptualLoss, load_vgg19
 
 
 def measure(stylise, loss, photos):
@@ -39,14 +39,16 @@ def main():
     parser.add_argument("--style", required=True, help="the style image it was trained on")
     parser.add_argument("--photos", nargs="*", default=[], help="photos to measure on")
     parser.add_argument("--size", type=int, default=512, help="long side of all pictures, in px")
-    parser.add_argument("--vgg-weights", default="imagenet", help="as for train.py")
+    parser.add_argument("--style-layers", nargs="+", default=STYLE_LAYERS, help="as for train.py")
+    parser.add_argument("--vgg-weights", help="as for train.py")
     arguments = parser.parse_args()
     if arguments.photos:
         photos = {name: images.load_rgb(name, arguments.size) for name in arguments.photos}
     else:
         photos = samples.load(arguments.size)
     style = images.load_rgb(arguments.style, arguments.size)
-    loss = PerceptualLoss(load_vgg19(arguments.vgg_weights), [style])
+    features = load_vgg19(arguments.vgg_weights)
+    loss = PerceptualLoss(features, [style], style_layers=arguments.style_layers)
     losses = measure(fst.load(arguments.name), loss, photos.values())
     print(f"{'photo':32}content  style")
     for name, (content, style) in zip(photos, losses, strict=True):

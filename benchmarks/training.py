@@ -23,11 +23,11 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import keras
 import numpy as np
 import tensorflow as tf
-from machine import convolutions, cpu_model, matrix_rate, vgg_file
+from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
 from fst.card import device_name
-from fst.config import TrainingConfig
+from fst.config import TrainingConfig, default_vgg_weights
 from fst.data import open_photos
 from fst.perceptual import keras_layer_name
 from fst.training import TrainingStep
@@ -91,7 +91,7 @@ def draw_photos(folder, count=24):
 def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--content", help="folder of photos or tfds:NAME; drawn when not given")
-    parser.add_argument("--vgg-weights", help="VGG19's weights; random when not given")
+    parser.add_argument("--vgg-weights", default=default_vgg_weights(), help="as for train.py")
     parser.add_argument("--precision", default="float32", help="as for train.py")
     parser.add_argument("--xla", default="auto", choices=("auto", "on", "off"))
     parser.add_argument("--steps", type=int, default=20, help="steps to measure")
@@ -108,7 +108,7 @@ def measure(arguments, folder):
     config = TrainingConfig(
         "style.jpg",
         content=arguments.content or str(folder),
-        vgg_weights=vgg_file(arguments.vgg_weights, folder),
+        vgg_weights=arguments.vgg_weights,
         precision=arguments.precision,
         xla=arguments.xla,
         steps=1_000_000,  # Photos are read on to the end, as in a long run.

@@ -5,7 +5,7 @@ SageMaker tells a job what it is by variables, and this turns them into a `train
 SM_HPS                   hyperparameters, JSON: options of `train.py` by name, as `batch_size`
 SM_CHANNEL_STYLE         folder that holds the style image (or a hyperparameter `style`, its URL)
 SM_CHANNEL_PHOTOS        folder of photos to train on (or a hyperparameter `content`, tfds:NAME)
-SM_CHANNEL_VGG19         folder that holds VGG19's weights; without it Keras downloads them
+SM_CHANNEL_VGG19         folder that holds VGG19's weights, where those of the package are not used
 SM_CHANNEL_START_FROM    folder that holds a trained style, to start from its weights
 SM_CHANNEL_PREVIEWS      folder of the photos to stylise as training goes on
 SM_HOSTS                 names of all instances, JSON: several train together

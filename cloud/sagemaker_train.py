@@ -8,7 +8,6 @@ docs/scale.md tells what goes where.
 """
 
 import dataclasses
-import os
 import re
 import shutil
 import sys
@@ -19,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
 from fst import cli, errors, files, images
-from fst.config import TrainingConfig, check_ranges
+from fst.config import EMBEDDED, IMAGENET, TrainingConfig, check_ranges
 from fst.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +125,8 @@ def hyperparameters(config):
         chosen["style"] = config.style
     if config.content.startswith("tfds:"):
         chosen["content"] = config.content
+    if config.vgg_weights == IMAGENET:
+        chosen["vgg_weights"] = IMAGENET
     for name, value in chosen.items():
         if "'" in str(value) and isinstance(value, str):
             raise UserError(f"--{name} {value}: SageMaker cannot take an apostrophe; do without it")
@@ -150,11 +151,8 @@ def local_channels(config):
         found["style"] = config.style
     if not config.content.startswith("tfds:"):
         found["photos"] = _place(config.content, "--content", _has_photos, "folder of photos")
-    weights = config.vgg_weights
-    if weights == "imagenet":
-        weights = os.environ.get("FST_VGG19_WEIGHTS", "")
-    if weights:
-        found["vgg19"] = _place(weights, "--vgg-weights", Path.is_file, "file")
+    if config.vgg_weights not in (EMBEDDED, IMAGENET):
+        found["vgg19"] = _place(config.vgg_weights, "--vgg-weights", Path.is_file, "file")
     if config.start_from:
         trained = Path(config.start_from)
         trained = trained if trained.is_dir() else Path(config.output) / config.start_from

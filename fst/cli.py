@@ -50,7 +50,7 @@ def _preset_in(args, config_class):
     missing = {
         field.name: tyro.MISSING
         for field in dataclasses.fields(config_class)
-        if field.default is dataclasses.MISSING
+        if field.default is field.default_factory is dataclasses.MISSING
     }
     with contextlib.suppress(argparse.ArgumentError, UserError):
         return config_class.from_preset(reader.parse_known_args(args)[0].preset, **missing)

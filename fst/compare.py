@@ -17,7 +17,14 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, files, images, metrics
-from fst.config import Precision, check_ranges, last_part
+from fst.config import (
+    LAYER_FIELDS,
+    Precision,
+    check_depth,
+    check_ranges,
+    default_vgg_weights,
+    last_part,
+)
 from fst.errors import UserError
 from fst.gatys_config import MIN_SIZE, GatysOptions
 
@@ -80,9 +87,9 @@ class CompareConfig:
     checkpoints: str = checkpoint.ROOT
     """Folder that holds the trained styles."""
 
-    vgg_weights: str = "imagenet"
-    """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
-    FST_VGG19_WEIGHTS can name as well."""
+    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
+    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
 
     def __post_init__(self):
         check_ranges(self, (("size", MIN_SIZE, 8192), ("seed", 0, 2**31 - 1)))
@@ -260,7 +267,7 @@ def _options(config, card, index):
     try:
         trained = card["config"]
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
-        values |= {name: tuple(values[name]) for name in ("content_layers", "style_layers")}
+        values |= {n: tuple(values[n]) for n in LAYER_FIELDS}
         for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
             if isinstance(values[name], list):
                 values[name] = values[name][index if len(values[name]) > 1 else 0]
@@ -269,6 +276,8 @@ def _options(config, card, index):
             f"{config.checkpoint}: its style.json does not tell the loss that it was trained with "
             f"({error}); train it again, or take another style"
         ) from error
+    for field in LAYER_FIELDS:
+        check_depth(config.vgg_weights, values[field], f"the loss of {config.checkpoint}")
     return GatysOptions(
         **values,
         optimizer=config.optimizer,
@@ -300,6 +309,7 @@ def _settings(config, trained, options, starts, budgets):
         "seed": config.seed,
         "optimizer": config.optimizer,
         "precision": config.precision,
+        "vgg_weights": last_part(config.vgg_weights),
         **{name: getattr(options, name) for name in _LOSS},
         "device": device_name(),
         "versions": {
@@ -320,6 +330,8 @@ def _keep_settings(folder, settings):
     try:
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
+            # What earlier versions did not write.
+            kept = {"vgg_weights": settings["vgg_weights"], **kept}
             changed = [name for name in settings if kept.get(name) != settings[name]]
             if changed:
                 raise UserError(

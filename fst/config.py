@@ -5,6 +5,8 @@ The command line, its help, `style.json` and the Python interface are all made f
 
 import dataclasses
 import json
+import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +22,21 @@ LossForm = Literal["relative", "absolute", "mean"]
 
 NOTHING = "none"
 """What `--start-from` takes for random weights."""
+
+EMBEDDED = "embedded"
+"""What `--vgg-weights` calls the VGG19 that comes with the package, down to `EMBEDDED_END`."""
+
+EMBEDDED_END = "relu4_2"
+IMAGENET = "imagenet"
+"""What `--vgg-weights` calls the whole VGG19, which Keras downloads once."""
+
+WEIGHTS_VARIABLE = "FST_VGG19_WEIGHTS"
+
+
+def default_vgg_weights():
+    """VGG19's weights where nobody names any: the file in FST_VGG19_WEIGHTS, else the embedded."""
+    return os.environ.get(WEIGHTS_VARIABLE) or EMBEDDED
+
 
 ALL_STYLES = "all"
 """What `infer.py --contact-sheet` takes in place of a style's name."""
@@ -81,7 +98,7 @@ class TrainingConfig:
     content_layers: tuple[str, ...] = ("relu4_2",)
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     """VGG19 layers that define style."""
 
     loss_form: LossForm = "relative"
@@ -110,9 +127,9 @@ class TrainingConfig:
     """A gallery (name or folder) to add the finished style to. It is what the style starts from,
     with --learn style: the other styles stay as they are."""
 
-    vgg_weights: str = "imagenet"
-    """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
-    FST_VGG19_WEIGHTS can name as well."""
+    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
+    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
 
     holdout: int = 32
     """Photos to keep out of training (at most a tenth of them all): the card tells their losses."""
@@ -153,6 +170,8 @@ class TrainingConfig:
         check_ranges(self, _RANGES)
         check_layers(self)
         self._check_styles()
+        for field in LAYER_FIELDS:
+            check_depth(self.vgg_weights, getattr(self, field), flag_of(field))
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
@@ -408,6 +427,8 @@ _INFERENCE_RANGES = (
     ("quality", 1, 100),
 )
 
+LAYER_FIELDS = ("content_layers", "style_layers")
+
 # The names that `fst.perceptual` takes, checked here before anything slow is loaded.
 _LAYER = r"(relu|block)([12](_|_conv)[12]|[345](_|_conv)[1-4])"
 
@@ -453,7 +474,7 @@ def check_ranges(config, ranges):
 
 def check_layers(config):
     """Raises a UserError unless the content and style layers of a dataclass are VGG19's."""
-    for field in ("content_layers", "style_layers"):
+    for field in LAYER_FIELDS:
         names = getattr(config, field)
         if not names:
             raise UserError(f"{flag_of(field)} is empty: give layers, such as relu4_2")
@@ -463,6 +484,47 @@ def check_layers(config):
                     f"{flag_of(field)}: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
                     "such as relu4_2"
                 )
+
+
+def check_layer_weights(config):
+    """Raises a UserError unless the style layers' weights, where given, fit the style layers."""
+    weights = config.style_layer_weights
+    if weights and len(weights) != len(config.style_layers):
+        raise UserError(
+            f"--style-layer-weights: {len(weights)} weights for {len(config.style_layers)} "
+            "layers; give one for each of --style-layers"
+        )
+    if weights:
+        check_shares("style_layer_weights", weights)
+
+
+def check_shares(field, weights):
+    """Raises a UserError unless none of the weights is negative or endless, nor all of them 0."""
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        given = " ".join(f"{weight:g}" for weight in weights)
+        raise UserError(f"{flag_of(field)} must be from 0, and not all 0, not {given}")
+
+
+def check_depth(vgg_weights, layers, whose):
+    """Raises a UserError if a layer lies deeper than the embedded VGG19, where that is to be used.
+
+    Args:
+        vgg_weights: as `--vgg-weights`.
+        layers: names of layers, such as `relu4_2`.
+        whose: what the message begins with: the flag, or what else brought the layers.
+    """
+    if vgg_weights != EMBEDDED:
+        return
+    for name in layers:
+        if _depth(name) > _depth(EMBEDDED_END):
+            raise UserError(
+                f"{whose}: {name} lies deeper than --vgg-weights {EMBEDDED}, which ends at "
+                f"{EMBEDDED_END}: use --vgg-weights {IMAGENET} or a file"
+            )
+
+
+def _depth(layer):
+    return [int(digit) for digit in re.findall(r"\d", layer)]
 
 
 def flag_of(field):

@@ -13,7 +13,6 @@ import numpy as np
 from fst import checkpoint, cli, engines, errors, images, quiet, samples, stylizer
 from fst.architecture import MIN_SIZE
 from fst.config import check_ranges
-from fst.errors import UserError
 from fst.grid import draw_grid
 
 

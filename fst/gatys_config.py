@@ -5,7 +5,19 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from fst.config import LossForm, Precision, check_layers, check_ranges, flag_of
+from fst.config import (
+    LAYER_FIELDS,
+    LossForm,
+    Precision,
+    TrainingConfig,
+    check_depth,
+    check_layer_weights,
+    check_layers,
+    check_ranges,
+    check_shares,
+    default_vgg_weights,
+    flag_of,
+)
 from fst.errors import UserError
 
 GatysPreset = Literal[
@@ -54,19 +66,19 @@ class GatysOptions:
     """Sizes to work at, each twice the one before and begun from its picture (0: as many as keep
     the first at 256 px or more)."""
 
-    content_weight: float = 1.0
+    content_weight: float = TrainingConfig.content_weight
     """Weight of the content term."""
 
-    style_weight: float = 3.0
+    style_weight: float = TrainingConfig.style_weight
     """Weight of the style term."""
 
-    tv_weight: float = 1.0
+    tv_weight: float = TrainingConfig.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
-    content_layers: tuple[str, ...] = ("relu4_2",)
+    content_layers: tuple[str, ...] = TrainingConfig.content_layers
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    style_layers: tuple[str, ...] = TrainingConfig.style_layers
     """VGG19 layers that define style."""
 
     style_layer_weights: tuple[float, ...] = ()
@@ -101,14 +113,9 @@ class GatysOptions:
         if weights == preset.get("style_layer_weights") and self.style_layers != its_layers:
             weights = ()  # The preset's weights are for its own layers.
             object.__setattr__(self, "style_layer_weights", weights)
-        if weights and len(weights) != len(self.style_layers):
-            raise UserError(
-                f"--style-layer-weights: {len(weights)} weights for {len(self.style_layers)} "
-                "layers; give one for each of --style-layers"
-            )
-        for what, given in (("layer", weights), ("image", self.style_image_weights)):
-            if given and (min(given) < 0 or sum(given) <= 0):
-                raise UserError(f"--style-{what}-weights must be positive, not {given}")
+        check_layer_weights(self)
+        if self.style_image_weights:
+            check_shares("style_image_weights", self.style_image_weights)
         if self.style_weight == self.content_weight == 0:
             raise UserError("--content-weight and --style-weight are both 0: nothing to work for")
 
@@ -122,6 +129,16 @@ class GatysOptions:
         if preset not in PRESETS:
             raise UserError(f"--preset is one of {', '.join(PRESETS)}, not '{preset}'")
         return cls(**{**PRESETS[preset], **options, "preset": preset})
+
+    def check_depth(self, vgg_weights):
+        """Raises a UserError if these weights, as `--vgg-weights`, do not reach a layer."""
+        preset = PRESETS[self.preset]
+        for field in LAYER_FIELDS:
+            layers = getattr(self, field)
+            its_own = layers == preset.get(field)
+            check_depth(
+                vgg_weights, layers, f"--preset {self.preset}" if its_own else flag_of(field)
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,14 +169,16 @@ class GatysConfig(GatysOptions):
     them into one picture, with a CSV file beside it. '+' joins what belongs together:
     content_layers=relu3_1+relu4_2."""
 
-    vgg_weights: str = "imagenet"
-    """VGG19 weights: imagenet (downloaded once by Keras) or a file, which the variable
-    FST_VGG19_WEIGHTS can name as well."""
+    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
+    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.style is tyro.MISSING:  # A preset's values, which `fst.cli` reads the rest into.
             return
+        if not self.sweep:  # Which may bring other layers, and checks them itself.
+            self.check_depth(self.vgg_weights)
         if not self.style:
             raise UserError("there is no STYLE: give a style image after the content image")
         if not self.output:
@@ -207,6 +226,10 @@ _RANGES = (
 _TORCH = 57.6
 
 
+# Those of Gatys et al. and most programs after them, which differ from this project's defaults.
+_PAPERS_STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
 def _over_channels(style_weight, channels):
     """Style options for Gram matrices divided by the channels too, and layers added, not averaged.
 
@@ -239,6 +262,8 @@ PRESETS = {
     # faint as in that program.
     "gatys2016": {
         "loss_form": "mean",
+        "content_layers": ("relu4_2",),
+        "style_layers": _PAPERS_STYLE_LAYERS,
         "content_weight": 1 / _MEAN_CONTENT**2,
         **_gatys_style_options(),
         "tv_weight": 0.0,
@@ -264,6 +289,8 @@ PRESETS = {
     # its ratio of a million is equal.
     "pytorch_adam": {
         "loss_form": "mean",
+        "content_layers": ("relu4_2",),
+        "style_layers": _PAPERS_STYLE_LAYERS,
         "content_weight": 100 / _TORCH**2,
         **_over_channels(1e8 / _TORCH**4, (64, 128, 256, 512, 512)),
         "tv_weight": 0.0,
@@ -276,6 +303,7 @@ PRESETS = {
     "tensorflow_tutorial": {
         "loss_form": "mean",
         "content_layers": ("relu5_2",),
+        "style_layers": _PAPERS_STYLE_LAYERS,
         "content_weight": 1e4,
         "style_weight": 1e-2,
         "tv_weight": 30.0,

@@ -14,51 +14,37 @@ Pure Keras: nothing here names a backend.
 """
 
 import os
-import re
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from fst import vgg19
+from fst.config import (
+    EMBEDDED,
+    IMAGENET,
+    WEIGHTS_VARIABLE,
+    TrainingConfig,
+    default_vgg_weights,
+)
 from fst.errors import UserError, first_line
 from fst.precision import dtype_policy
+from fst.vgg19 import keras_layer_name
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-CONTENT_LAYERS = ("relu4_2",)
+STYLE_LAYERS = TrainingConfig.style_layers
+CONTENT_LAYERS = TrainingConfig.content_layers
 FORMS = ("relative", "absolute", "mean")
 POOLINGS = ("max", "average")
 
-_CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}  # VGG19: how many convolutions each block has
 
-
-def keras_layer_name(name):
-    """Translates `relu4_2`, the papers' name of a layer, to Keras's `block4_conv2`.
-
-    Keras's own name passes through. Both mean the output after the rectifier.
-
-    Raises:
-        ValueError: VGG19 has no such layer.
-    """
-    match = re.fullmatch(r"(?:relu|block)(\d)(?:_|_conv)(\d)", name)
-    if not match or not 1 <= int(match[2]) <= _CONVOLUTIONS.get(int(match[1]), 0):
-        raise ValueError(f"VGG19 has no layer '{name}': use relu1_1 to relu5_4, such as relu4_2")
-    return f"block{match[1]}_conv{match[2]}"
-
-
-WEIGHTS_VARIABLE = "FST_VGG19_WEIGHTS"
-_WEIGHTS_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
-    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-)
-
-
-def load_vgg19(weights="imagenet", precision="float32", pooling="max"):
+def load_vgg19(weights=None, precision="float32", pooling="max"):
     """`Vgg19Features` with trained weights, found as the user said.
 
     Args:
-        weights: a file, or `"imagenet"`: the file named by the variable FST_VGG19_WEIGHTS if it is
-            set, else Keras's own copy, downloaded once.
+        weights: `"embedded"`, those of the package, down to relu4_2; `"imagenet"`, all layers,
+            Keras's own copy, downloaded once; or a file. Where None are named: the file that the
+            variable FST_VGG19_WEIGHTS names if it is set, else the embedded ones.
         precision, pooling: see `Vgg19Features`.
 
     Raises:
@@ -66,32 +52,40 @@ def load_vgg19(weights="imagenet", precision="float32", pooling="max"):
         ValueError: there is no such pooling.
     """
     _check_pooling(pooling)
-    if weights == "imagenet":
-        weights = os.environ.get(WEIGHTS_VARIABLE) or weights
-    if weights != "imagenet" and not os.path.isfile(weights):
+    weights = weights or default_vgg_weights()
+    if weights not in (EMBEDDED, IMAGENET) and not os.path.isfile(weights):
         raise UserError(
-            f"--vgg-weights: there is no file '{weights}'; give VGG19's weights without top as "
-            f"Keras stores them ({_WEIGHTS_URL})"
+            f"--vgg-weights: there is no file '{weights}'; give {EMBEDDED}, {IMAGENET}, or VGG19's "
+            f"weights without top as Keras stores them ({vgg19.URL})"
         )
     try:
         return Vgg19Features(weights, precision, pooling)
     except Exception as error:  # Keras and h5py raise many kinds, from URLError to ValueError.
-        reason = first_line(error)
-        if weights != "imagenet":
-            raise UserError(f"--vgg-weights: '{weights}' is not VGG19's ({reason})") from error
-        cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
-        raise UserError(
-            f"VGG19's weights could not be downloaded ({reason}): get {_WEIGHTS_URL} on another "
-            f"way, then put it into {cache} or name it with --vgg-weights or {WEIGHTS_VARIABLE}"
-        ) from error
+        raise UserError(_why_not_loaded(weights, first_line(error))) from error
+
+
+def _why_not_loaded(weights, reason):
+    if weights == EMBEDDED:
+        return (
+            f"--vgg-weights {EMBEDDED}: {vgg19.EMBEDDED_PATH} cannot be read ({reason}); install "
+            f"fst again, or use --vgg-weights {IMAGENET} or a file"
+        )
+    if weights != IMAGENET:
+        return f"--vgg-weights: '{weights}' is not VGG19's ({reason})"
+    cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
+    return (
+        f"VGG19's weights could not be downloaded ({reason}): get {vgg19.URL} on another way, then "
+        f"put it into {cache} or name it with --vgg-weights or {WEIGHTS_VARIABLE}"
+    )
 
 
 class Vgg19Features:
     """The feature maps of a frozen VGG19, only as deep as each call needs.
 
     Args:
-        weights: `"imagenet"`, or the path of a weights file in Keras's VGG19 layout without top;
-            None leaves the weights random, which serves tests of shapes alone.
+        weights: `"embedded"`, `"imagenet"`, or the path of a weights file in Keras's VGG19 layout
+            without top or of `data/make_vgg19.py`; None leaves the weights random, which serves
+            tests of shapes alone.
         precision: Keras dtype policy of the convolutions.
         pooling: `"max"`, as VGG19 was trained, or `"average"`, with which Gatys et al. (section 2)
             found the pictures slightly more appealing.
@@ -102,12 +96,10 @@ class Vgg19Features:
         Exception: whatever Keras raises when the download of `"imagenet"` fails.
     """
 
-    def __init__(self, weights="imagenet", precision="float32", pooling="max"):
+    def __init__(self, weights=EMBEDDED, precision="float32", pooling="max"):
         _check_pooling(pooling)
         with dtype_policy(precision):
-            self._vgg = keras.applications.VGG19(include_top=False, weights=weights)
-            if pooling == "average":
-                self._vgg = _with_average_pooling(self._vgg)
+            self._vgg = vgg19.load_network(weights, pooling)
         self._vgg.trainable = False
         self._models = {}
 
@@ -120,6 +112,10 @@ class Vgg19Features:
 
         Returns:
             A list with one float32 `[B, h, w, C]` tensor per layer.
+
+        Raises:
+            UserError: a layer lies deeper than the weights go.
+            ValueError: VGG19 has no such layer.
         """
         # A tensor, since Keras would work on an array in place.
         pixels = keras.applications.vgg19.preprocess_input(
@@ -130,25 +126,23 @@ class Vgg19Features:
 
     def _model(self, layer_names):
         if layer_names not in self._models:
-            outputs = {n: self._vgg.get_layer(keras_layer_name(n)).output for n in layer_names}
+            outputs = {name: self._output(name) for name in layer_names}
             self._models[layer_names] = keras.Model(self._vgg.input, outputs)
         return self._models[layer_names]
+
+    def _output(self, name):
+        wanted = keras_layer_name(name)
+        if wanted not in [layer.name for layer in self._vgg.layers]:
+            raise UserError(
+                f"{name} lies deeper than these weights of VGG19, which end at "
+                f"{self._vgg.layers[-1].name}: use --vgg-weights {IMAGENET} or Keras's file"
+            )
+        return self._vgg.get_layer(wanted).output
 
 
 def _check_pooling(pooling):
     if pooling not in POOLINGS:
         raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not '{pooling}'")
-
-
-def _with_average_pooling(vgg):
-    def swap(layer):
-        if not isinstance(layer, keras.layers.MaxPooling2D):
-            return layer.__class__.from_config(layer.get_config())
-        return keras.layers.AveragePooling2D(layer.pool_size, layer.strides, name=layer.name)
-
-    average = keras.models.clone_model(vgg, clone_function=swap)
-    average.set_weights(vgg.get_weights())
-    return average
 
 
 def gram_matrix(features):
@@ -227,9 +221,9 @@ class PerceptualLoss:
         *,
         style_image_weights=None,
         separate=False,
-        content_weight=1.0,
-        style_weight=8.0,
-        tv_weight=1.0,
+        content_weight=TrainingConfig.content_weight,
+        style_weight=TrainingConfig.style_weight,
+        tv_weight=TrainingConfig.tv_weight,
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,
         style_layer_weights=None,

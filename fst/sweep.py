@@ -100,6 +100,8 @@ def run_sweep(config, content, styles):
     axes = parse_sweep(config.sweep)
     runs = combinations(config.options(), axes)
     table = Path(config.output).with_suffix(".csv")
+    for _, options in runs:
+        options.check_depth(config.vgg_weights)
     files.check_writable(table, "--output")
     done, interrupted = _run_all(config, axes, runs, content, styles)
     try:

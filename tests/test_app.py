@@ -254,6 +254,11 @@ def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(tmp_path / "none.h5"))
     with pytest.raises(UserError, match=r"not on this machine.*none.h5"):
         weights.check_vgg19()
+    (tmp_path / "none.h5").touch()
+    weights.check_vgg19()
+    monkeypatch.delenv("FST_VGG19_WEIGHTS")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    weights.check_vgg19()
 
 
 def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_file):

@@ -170,6 +170,7 @@ def in_the_job(config, folder, **variables):
         {"preset": "fine", "steps": 40_000, "batch_size": 4, "crop_size": 256},
         {"precision": "mixed_float16", "distribute": "mirrored", "batch_size": 8},
         {"content_layers": ("relu3_2", "relu4_2"), "tensorboard": True, "name": "a-b.c"},
+        {"style_layers": ("relu1_1", "relu5_1"), "vgg_weights": "imagenet"},
     ],
 )
 def test_the_job_trains_with_the_options_that_were_given(style, tmp_path, options):
@@ -181,6 +182,21 @@ def test_the_job_trains_with_the_options_that_were_given(style, tmp_path, option
     for field in dataclasses.fields(TrainingConfig):
         if field.name not in places:
             assert getattr(found, field.name) == getattr(config, field.name), field.name
+
+
+def test_weights_are_sent_along_where_they_are_a_file(style, tmp_path, monkeypatch):
+    def channel(**options):
+        config = job_config(style, output=str(tmp_path / "styles"), **options)
+        return sagemaker_train.local_channels(config).get("vgg19")
+
+    monkeypatch.delenv("FST_VGG19_WEIGHTS", raising=False)
+    assert channel() is channel(vgg_weights="imagenet") is None
+    named = tmp_path / "vgg.h5"
+    named.touch()
+    assert channel(vgg_weights=str(named)) == str(named)
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(named))
+    assert channel() == str(named)
+    assert channel(vgg_weights="embedded") is None
 
 
 def test_a_style_to_start_from_keeps_its_name(style, tmp_path):

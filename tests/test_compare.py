@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,7 @@ class TestMistakes:
             ({"optimizer": "adam"}, "another optimizer"),
             ({"init": "noise"}, "another init"),
             ({"precision": "mixed_bfloat16"}, "another precision"),
+            ({"vgg_weights": "embedded"}, "another vgg_weights (random.weights.h5, not embedded)"),
         ],
     )
     def test_a_report_with_other_settings_is_left_alone(self, config, changes, part):
@@ -329,6 +331,27 @@ class TestMistakes:
             assert code == 2
             assert part in err
             assert len(err.strip().splitlines()) == 1
+
+    def test_a_report_of_before_is_gone_on_with(self, config):
+        folder = Comparison(config()).folder
+        settings = json.loads((folder / "settings.json").read_text())
+        del settings["vgg_weights"]
+        (folder / "settings.json").write_text(json.dumps(settings))
+        Comparison(config())
+
+    def test_a_style_of_deeper_layers_needs_deeper_weights(self, config, trained, tmp_path):
+        folder = tmp_path / "styles" / "deep"
+        shutil.copytree(trained / "plain", folder)
+        card = json.loads((folder / "style.json").read_text())
+        card["config"]["style_layers"] = ["relu1_1", "relu5_1"]
+        (folder / "style.json").write_text(json.dumps(card))
+        options = {"checkpoint": "deep", "checkpoints": str(tmp_path / "styles")}
+        with pytest.raises(UserError) as error:
+            Comparison(config(**options, vgg_weights="embedded"))
+        line = str(error.value)
+        assert line.startswith("the loss of deep: relu5_1 lies deeper than --vgg-weights embedded")
+        assert "use --vgg-weights imagenet or a file" in line
+        assert Comparison(config(**options)).settings["style_layers"] == ["relu1_1", "relu5_1"]
 
     def test_a_card_without_its_loss(self, config, trained, tmp_path):
         (tmp_path / "poor").mkdir()

@@ -50,7 +50,8 @@ def complaint(*args, **options):
 
 
 def test_json_round_trip():
-    before = TrainingConfig("s.jpg", content="photos", preview=("a.jpg", "b.jpg"), tv_weight=0.25)
+    options = {"content": "photos", "preview": ("a.jpg", "b.jpg"), "vgg_weights": "embedded"}
+    before = TrainingConfig("s.jpg", **options, tv_weight=0.25)
     assert TrainingConfig.from_json(json.loads(json.dumps(before.to_json()))) == before
 
 
@@ -182,7 +183,29 @@ def test_something_must_be_trained_for():
 def test_layers_are_checked_before_anything_is_loaded(option):
     assert "relu9_9" in complaint(**{option: ("relu1_1", "relu9_9")})
     assert flag_of(option) in complaint(**{option: ()})
-    assert getattr(TrainingConfig("s.jpg", **{option: ("block5_conv4",)}), option)
+    deepest = {option: ("block5_conv4",), "vgg_weights": "imagenet"}
+    assert getattr(TrainingConfig("s.jpg", **deepest), option)
+
+
+def test_a_card_with_deeper_layers_is_read():
+    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    values = {**TrainingConfig("style.jpg").to_json(), "style_layers": layers}
+    values["vgg_weights"] = "imagenet"
+    assert TrainingConfig.from_json(values).style_layers == tuple(layers)
+
+
+def test_the_loss_has_its_defaults_from_here():
+    import inspect
+
+    from fst.gatys_config import GatysOptions
+    from fst.perceptual import PerceptualLoss
+
+    names = ("content_layers", "style_layers", "content_weight", "style_weight", "tv_weight")
+    loss = inspect.signature(PerceptualLoss).parameters
+    for name in names:
+        assert loss[name].default == getattr(GatysOptions, name) == getattr(TrainingConfig, name)
+    assert TrainingConfig.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    assert TrainingConfig.content_layers == ("relu4_2",)
 
 
 def test_forms_are_those_that_the_loss_knows():
@@ -206,7 +229,7 @@ def test_layers_are_those_that_the_loss_knows():
 
     def known(name):
         try:
-            TrainingConfig("s.jpg", style_layers=(name,))
+            TrainingConfig("s.jpg", style_layers=(name,), vgg_weights="imagenet")
         except UserError:
             return False
         return True

@@ -708,7 +708,7 @@ def test_nothing_to_gain_leaves_the_photo_alone():
         ({"style_layers": ("relu9_9",)}, "--style-layers: VGG19 has no layer 'relu9_9'"),
         ({"style_layer_weights": (1.0,)}, "--style-layer-weights: 1 weights for 5 layers"),
         ({"style_layer_weights": (1.0, 1.0, 1.0, 1.0, -1.0)}, "--style-layer-weights must be"),
-        ({"style_image_weights": (0.0, 0.0)}, "--style-image-weights must be positive"),
+        ({"style_image_weights": (0.0, 0.0)}, "--style-image-weights must be from 0"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "nothing to work for"),
         ({"optimizer": "lbgfs"}, "--optimizer is one of lbfgs, adam, not 'lbgfs'"),
         ({"pooling": "median"}, "--pooling is one of max, average"),

@@ -73,7 +73,7 @@ def wanted(vgg, pictures, styles=("style",), **options):
 @pytest.fixture
 def vgg(load_vgg_once, vgg_file, monkeypatch):
     monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
-    return load_vgg_once("imagenet", "float32", "max")
+    return load_vgg_once(str(vgg_file), "float32", "max")
 
 
 def frames(path):
@@ -156,14 +156,14 @@ OPTIONS = {
 }
 
 
-def test_every_option_reaches_the_optimiser(stylise, load_vgg_once, pictures, tmp_path):
+def test_every_option_reaches_the_optimiser(stylise, load_vgg_once, vgg_file, pictures, tmp_path):
     """tests/test_gatys.py shows for each that it changes the picture."""
     assert set(OPTIONS) == {field.name for field in dataclasses.fields(GatysOptions)}
     names = ("content", "style", "other")
     output = tmp_path / "out.png"
     done = stylise(*(pictures / f"{name}.png" for name in names), "-o", output, **OPTIONS)
     assert done.code == 0
-    features = load_vgg_once("imagenet", "float32", "average")
+    features = load_vgg_once(str(vgg_file), "float32", "average")
     result = wanted(features, pictures, names[1:], **OPTIONS)
     np.testing.assert_array_equal(pixels(output), np.rint(result.picture))
 
@@ -473,6 +473,19 @@ WRONG = {
     "trace not writable": (f"{GOOD} --trace /proc/none/t.csv", "--trace /proc/none/t.csv: cannot"),
     "trace onto a style": (f"{GOOD} --trace {{in}}/style.png", "would overwrite {in}/style.png"),
     "unknown layer": (f"{GOOD} --style-layers relu9_1", "--style-layers: VGG19 has no layer"),
+    "too deep a layer": (
+        f"{GOOD} --vgg-weights embedded --content-layers relu5_2",
+        "--content-layers: relu5_2 lies deeper than --vgg-weights embedded, which ends at relu4_2: "
+        "use --vgg-weights imagenet or a file",
+    ),
+    "too deep a preset": (
+        f"{GOOD} --vgg-weights embedded --preset gatys2016",
+        "--preset gatys2016: relu5_1 lies deeper than --vgg-weights embedded",
+    ),
+    "layer weights": (
+        f"{GOOD} --style-layer-weights 1 2",
+        "--style-layer-weights: 2 weights for 4 layers; give one for each of --style-layers",
+    ),
     "unknown preset": (f"{GOOD} --preset huge", "huge"),
     "unknown optimiser": (f"{GOOD} --optimizer sgd", "sgd"),
     "unknown flag": (f"{GOOD} --style-wait 3", "--style-wait"),
@@ -565,9 +578,9 @@ def test_wrong_use_as_a_command_needs_no_tensorflow(pictures, tmp_path, case):
 
 
 def parse(*arguments):
-    return cli.parse(
-        GatysConfig, "python -m fst.gatys", ["c.jpg", "s.jpg", "-o", "o.png", *arguments]
-    )
+    # All layers, which most presets need.
+    command = ["c.jpg", "s.jpg", "-o", "o.png", "--vgg-weights", "imagenet", *arguments]
+    return cli.parse(GatysConfig, "python -m fst.gatys", command)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

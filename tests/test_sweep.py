@@ -105,7 +105,7 @@ def test_a_value_out_of_range_is_one_line():
 
 
 def test_swept_style_layers_drop_the_weights_of_others():
-    base = GatysOptions(style_layer_weights=(1.0, 2.0, 3.0, 4.0, 5.0))
+    base = GatysOptions(style_layer_weights=(1.0, 2.0, 3.0, 4.0))
     axes = parse_sweep(["style_layers=relu1_1,relu1_1+relu2_1"])
     assert [o.style_layer_weights for _, o in combinations(base, axes)] == [(), ()]
     axes |= parse_sweep(["style_layer_weights=2+3"])
@@ -185,7 +185,7 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_grid_and_table(try_all, drawn, load_vgg_once, tmp_path):
+def test_grid_and_table(try_all, drawn, load_vgg_once, vgg_file, tmp_path):
     done = try_all("style_weight=0.5,50", "content_layer=relu1_1,relu2_1,relu1_1+relu2_1")
     output = tmp_path / "out" / "sweep.png"
     assert done.code == 0
@@ -213,7 +213,7 @@ def test_grid_and_table(try_all, drawn, load_vgg_once, tmp_path):
             content,
             tmp_path / "style.png",
             GatysOptions(style_weight=weight, content_layers=tuple(name.split("+")), **options),
-            features=load_vgg_once("imagenet", "float32", "max"),
+            features=load_vgg_once(str(vgg_file), "float32", "max"),
         )
         np.testing.assert_array_equal(drawn["rows"][place[0]][place[1]], result.picture)
         found = [float(row[name]) for name in ("total", "content", "style", "tv")]
@@ -318,6 +318,16 @@ def test_the_first_that_fails_ends_it(try_all, tmp_path):
         (["steps=3,0"], "", "--steps must be from 1"),
         (["colour=red"], "", "there is no option 'colour'"),
         (["style_layers=relu1_1,relu9_1"], "", "VGG19 has no layer 'relu9_1'"),
+        (
+            ["style_layers=relu1_1,relu5_1"],
+            "--vgg-weights embedded",
+            "--style-layers: relu5_1 lies deeper than --vgg-weights embedded",
+        ),
+        (
+            ["preset=fst,gatys2016"],
+            "--vgg-weights embedded",
+            "--preset gatys2016: relu5_1 lies deeper than --vgg-weights embedded",
+        ),
         (["seed=1,2"], "--style-image-weights 1 2", "2 weights for 1 style images"),
         (["steps=3"], "--output /proc/none/sweep.png", "cannot be written"),
     ],

@@ -1,20 +1,16 @@
-"""Where VGG19's weights lie, which training and the companion need; nothing is downloaded here."""
+"""Which of VGG19's weights training and the companion take; nothing is downloaded for the page."""
 
-import os
 from pathlib import Path
 
+from fst.config import EMBEDDED, WEIGHTS_VARIABLE, default_vgg_weights
 from fst.errors import UserError
-
-_CACHED = "models/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def check_vgg19():
-    """Raises a UserError unless VGG19's weights are on this machine."""
-    named = os.environ.get("FST_VGG19_WEIGHTS")
-    cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / _CACHED
-    if not Path(named or cached).is_file():
+    """Raises a UserError if FST_VGG19_WEIGHTS names no file; without it those of fst are taken."""
+    named = default_vgg_weights()
+    if named != EMBEDDED and not Path(named).is_file():
         raise UserError(
-            f"VGG19's weights are not on this machine (looked for {named or cached}): whoever runs "
-            "this page can name their file in the variable FST_VGG19_WEIGHTS and start it again, "
-            "or run train.py once, which downloads them"
+            f"VGG19's weights are not on this machine (looked for {named}): whoever runs this page "
+            f"can correct the variable {WEIGHTS_VARIABLE}, or leave it out, and start it again"
         )
