@@ -1,4 +1,4 @@
-# make demo    stylise sample photos in every shipped style, into one picture
+# make demo    learn a new style from one picture, then draw sample photos in all styles
 # make test    run the tests
 # make setup   only make .venv, with all that the two need
 # make cloud   make .venv-cloud, for cloud/sagemaker_train.py; `make test` does so too
@@ -27,7 +27,9 @@ $(CLOUD): requirements-cloud.txt
 	touch $@
 
 demo: $(READY)
-	.venv/bin/python -m fst.contact_sheet demo/contact_sheet.jpg
+	.venv/bin/python train.py data/styles/woodcut.jpg --output demo/styles --overwrite
+	.venv/bin/python -m fst.contact_sheet demo/contact_sheet.jpg \
+	    --also demo/styles/woodcut great_wave=0.5,the_scream=0.5
 
 # Two at once, for most wait for processes that they start; what shares a fixture stays together,
 # in the order of tests/conftest.py.

@@ -1,7 +1,7 @@
 """A contact sheet: some photos in every trained style, in one picture.
 
-python -m fst.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER] [--size PX]
-    [--cell PX]
+python -m fst.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER] [--also STYLE ...]
+    [--size PX] [--cell PX]
 """
 
 import dataclasses
@@ -28,6 +28,9 @@ class ContactSheetConfig:
 
     checkpoints: str = checkpoint.ROOT
     """Folder that holds the trained styles."""
+
+    also: tuple[str, ...] = ()
+    """Further styles: folders elsewhere, or blends such as great_wave=0.5,udnie=0.5."""
 
     size: int = 512
     """Long side that the photos are stylised at, in px."""
@@ -93,7 +96,8 @@ def style_sheet(photo, stylised):
 
 
 def _label(name):
-    return name.replace("_", " ")
+    parts = [part.partition("=")[0] for part in name.split(",")]
+    return " + ".join(parts).replace("_", " ")
 
 
 def _below_each_other(pictures):
@@ -107,6 +111,8 @@ def _below_each_other(pictures):
 def main():
     config = cli.parse(ContactSheetConfig, "fst.contact_sheet")
     trained = checkpoint.find_all(config.checkpoints)
+    more = [checkpoint.find(wanted, config.checkpoints) for wanted in config.also]
+    trained |= {style.name: style for style in more}
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:

@@ -50,11 +50,18 @@ def start_from(config, step, photos, styles, on_event):
 
 
 def find_start(config):
-    """The `Checkpoint` that `--start-from` means: a style, a blend, or a gallery as such."""
-    try:
-        return checkpoint.find_folder(config.start_from, config.output)
-    except UserError:
-        return checkpoint.find(config.start_from, config.output)
+    """The `Checkpoint` that `--start-from` means: a style, a blend, or a gallery as such.
+
+    Looked for among the styles of `--output` first, then among those that are shipped.
+    """
+    found = None
+    for root in (config.output, checkpoint.ROOT):
+        for find in (checkpoint.find_folder, checkpoint.find):
+            try:
+                return find(config.start_from, root)
+            except UserError as error:
+                found = found or error
+    raise found
 
 
 def freeze_convolutions(network):
