@@ -203,9 +203,12 @@ class TrainingConfig:
 
     def _check_styles(self):
         if not self.style:
-            raise UserError("there is no STYLE: give a picture, or several")
+            raise UserError("there is no STYLE: give a style image, or several")
         if self._has_styles() and len(self.style) > 1 and not self.name:
-            raise UserError("--name is missing: several styles in one network need a name for it")
+            raise UserError(
+                f"--name is missing: the network of {len(self.style)} styles, {self.style[0]} to "
+                f"{self.style[-1]}, needs a name of its own"
+            )
         if self.content_weight == 0 and not any(self.style_weight):
             raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
 

@@ -68,7 +68,7 @@ def test_json_cuts_paths():
         vgg_weights="C:\\Users\\ann\\vgg19.h5",
         preview=("/home/ann/me.jpg", "https://example.org/you.png?token=secret"),
     ).to_json()
-    assert values["style"] == "Starry Night.jpg"
+    assert values["style"] == ["Starry Night.jpg"]
     assert values["content"] == "photos"
     assert values["output"] == "checkpoints"
     assert values["start_from"] == "wave"
@@ -165,8 +165,42 @@ def test_ranges(option, value):
 
 
 def test_every_number_has_a_range():
-    numbers = {f.name for f in dataclasses.fields(TrainingConfig) if f.type in (int, float)}
+    kinds = (int, float, tuple[int, ...], tuple[float, ...])
+    numbers = {f.name for f in dataclasses.fields(TrainingConfig) if f.type in kinds}
     assert numbers == {name for name, _, _ in config._RANGES}
+
+
+def test_every_one_of_several_values_is_within_its_range():
+    assert "--style-weight" in complaint(style_weight=(3.0, -1.0))
+    assert "--style-size" in complaint(style_size=(512, 5))
+
+
+def test_one_value_stands_for_all_styles():
+    several = TrainingConfig(("a.jpg", "b.jpg"), name="both", style_weight=4.0)
+    assert several.for_each_style("style_weight", 2) == (4.0, 4.0)
+    each = dataclasses.replace(several, style_weight=(4.0, 9.0))
+    assert each.for_each_style("style_weight", 2) == (4.0, 9.0)
+    with pytest.raises(UserError, match="--style-weight has 2 values for 3 styles"):
+        each.for_each_style("style_weight", 3)
+    assert several.differences(each) == ["style_weight"]
+
+
+def test_command_line_takes_several_styles_and_their_values():
+    made = parse("a.jpg", "b.jpg", "--name", "both", "--style-weight", "4", "9.5")
+    assert made.style == ("a.jpg", "b.jpg")
+    assert made.style_weight == (4.0, 9.5)
+
+
+def test_cards_of_one_style_as_they_were_written_before_several():
+    old = {"style": "wave.jpg", "style_weight": 3.0, "style_size": 512, "start_from": ""}
+    made = TrainingConfig.from_json({**old, "name": "wave"})
+    assert (made.style, made.style_weight, made.style_size) == (("wave.jpg",), (3.0,), (512,))
+    assert made.start_from == config.NOTHING
+
+
+def test_a_style_for_a_gallery_leaves_its_convolutions():
+    made = parse("a.jpg", "--add-to", "mine")
+    assert (made.start_from, made.learn) == ("mine", "style")
 
 
 def test_photo_must_hold_the_crop():
@@ -261,8 +295,8 @@ def test_fine_is_the_papers_training():
     assert (fine.steps, fine.batch_size, fine.crop_size) == (40_000, 4, 256)
 
 
-def test_standard_is_the_default():
-    assert parse("style.jpg") == parse("style.jpg", "--preset=standard")
+def test_instant_is_the_default():
+    assert parse("style.jpg") == parse("style.jpg", "--preset=instant")
     assert parse("style.jpg") == TrainingConfig("style.jpg")
 
 
@@ -329,15 +363,23 @@ def test_reading_the_command_line_loads_no_tensorflow():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("args", [(), ("--preset", "fine")])
+def test_a_style_image_is_needed(args):
+    assert "style image" in complaint(*args)
+
+
+def test_several_styles_need_a_name():
+    line = complaint("s.jpg", "extra.jpg")
+    assert "--name" in line
+    assert "extra.jpg" in line
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ((), "style image"),
-        (("--preset", "fine"), "style image"),
         (("s.jpg", "--nope", "3"), "--nope"),
         (("s.jpg", "--preset", "fine", "--nope"), "--nope"),
         (("s.jpg", "--step", "4"), "--step"),  # No abbreviations: they would change meaning later.
-        (("s.jpg", "extra.jpg"), "extra.jpg"),
         (("s.jpg", "--steps", "many"), "--steps"),
         (("s.jpg", "--steps"), "--steps"),
         (("s.jpg", "--preset"), "--preset"),
