@@ -37,8 +37,10 @@ _LOSS = (
     "tv_weight",
     "content_layers",
     "style_layers",
+    "style_layer_weights",
     "loss_form",
 )
+_NOT_ON_OLD_CARDS = {"style_layer_weights": []}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -265,9 +267,9 @@ def _only_style(config, trained):
 def _options(config, card, index):
     """The optimiser's options: the loss and the style size are those of the trained style."""
     try:
-        trained = card["config"]
+        trained = {**_NOT_ON_OLD_CARDS, **card["config"]}
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
-        values |= {n: tuple(values[n]) for n in LAYER_FIELDS}
+        values |= {n: tuple(values[n]) for n in (*LAYER_FIELDS, "style_layer_weights")}
         for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
             if isinstance(values[name], list):
                 values[name] = values[name][index if len(values[name]) > 1 else 0]
@@ -331,7 +333,7 @@ def _keep_settings(folder, settings):
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
             # What earlier versions did not write.
-            kept = {"vgg_weights": settings["vgg_weights"], **kept}
+            kept = {**_NOT_ON_OLD_CARDS, "vgg_weights": settings["vgg_weights"], **kept}
             changed = [name for name in settings if kept.get(name) != settings[name]]
             if changed:
                 raise UserError(

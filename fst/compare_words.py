@@ -161,6 +161,8 @@ def conditions(settings, found):
 def loss_words(settings):
     """The loss that both methods are measured by."""
     content, style = (", ".join(settings[f"{kind}_layers"]) for kind in ("content", "style"))
+    if settings.get("style_layer_weights"):
+        style += f", weighed {' : '.join(f'{w:g}' for w in settings['style_layer_weights'])}"
     return (
         f"That of the network's training, in its {settings['loss_form']} form: "
         f"{settings['content_weight']:g} × content ({content}) + "

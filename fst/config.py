@@ -101,6 +101,9 @@ class TrainingConfig:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     """VGG19 layers that define style."""
 
+    style_layer_weights: tuple[float, ...] = ()
+    """How much each style layer counts, in their order (default: all the same)."""
+
     loss_form: LossForm = "relative"
     """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
     mean: the means of the PyTorch and TensorFlow tutorials."""
@@ -169,6 +172,7 @@ class TrainingConfig:
         self._take_single_values()
         check_ranges(self, _RANGES)
         check_layers(self)
+        check_layer_weights(self)
         self._check_styles()
         for field in LAYER_FIELDS:
             check_depth(self.vgg_weights, getattr(self, field), flag_of(field))

@@ -55,13 +55,18 @@ def load_vgg19(weights=None, precision="float32", pooling="max"):
     weights = weights or default_vgg_weights()
     if weights not in (EMBEDDED, IMAGENET) and not os.path.isfile(weights):
         raise UserError(
-            f"--vgg-weights: there is no file '{weights}'; give {EMBEDDED}, {IMAGENET}, or VGG19's "
-            f"weights without top as Keras stores them ({vgg19.URL})"
+            f"{_who_named(weights)}: there is no file '{weights}'; give {EMBEDDED}, {IMAGENET}, or "
+            f"VGG19's weights without top as Keras stores them ({vgg19.URL})"
         )
     try:
         return Vgg19Features(weights, precision, pooling)
     except Exception as error:  # Keras and h5py raise many kinds, from URLError to ValueError.
         raise UserError(_why_not_loaded(weights, first_line(error))) from error
+
+
+def _who_named(weights):
+    by_variable = weights == os.environ.get(WEIGHTS_VARIABLE)
+    return WEIGHTS_VARIABLE if by_variable else "--vgg-weights"
 
 
 def _why_not_loaded(weights, reason):
@@ -71,7 +76,7 @@ def _why_not_loaded(weights, reason):
             f"fst again, or use --vgg-weights {IMAGENET} or a file"
         )
     if weights != IMAGENET:
-        return f"--vgg-weights: '{weights}' is not VGG19's ({reason})"
+        return f"{_who_named(weights)}: '{weights}' is not VGG19's ({reason})"
     cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
     return (
         f"VGG19's weights could not be downloaded ({reason}): get {vgg19.URL} on another way, then "

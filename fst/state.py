@@ -229,4 +229,4 @@ def _variables(network, optimizer):
 
 
 def _plain(value):
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else value

@@ -250,6 +250,7 @@ def build_loss(config, styles, precision="float32"):
         tv_weight=config.tv_weight,
         content_layers=config.content_layers,
         style_layers=config.style_layers,
+        style_layer_weights=config.style_layer_weights or None,
         form=config.loss_form,
     )
 

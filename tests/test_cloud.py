@@ -171,6 +171,7 @@ def in_the_job(config, folder, **variables):
         {"precision": "mixed_float16", "distribute": "mirrored", "batch_size": 8},
         {"content_layers": ("relu3_2", "relu4_2"), "tensorboard": True, "name": "a-b.c"},
         {"style_layers": ("relu1_1", "relu5_1"), "vgg_weights": "imagenet"},
+        {"style_layers": ("relu1_1", "relu2_1"), "style_layer_weights": (0.5, 2.0)},
     ],
 )
 def test_the_job_trains_with_the_options_that_were_given(style, tmp_path, options):

@@ -335,21 +335,39 @@ class TestMistakes:
     def test_a_report_of_before_is_gone_on_with(self, config):
         folder = Comparison(config()).folder
         settings = json.loads((folder / "settings.json").read_text())
-        del settings["vgg_weights"]
+        del settings["vgg_weights"], settings["style_layer_weights"]
         (folder / "settings.json").write_text(json.dumps(settings))
         Comparison(config())
 
-    def test_a_style_of_deeper_layers_needs_deeper_weights(self, config, trained, tmp_path):
-        folder = tmp_path / "styles" / "deep"
-        shutil.copytree(trained / "plain", folder)
-        card = json.loads((folder / "style.json").read_text())
-        card["config"]["style_layers"] = ["relu1_1", "relu5_1"]
-        (folder / "style.json").write_text(json.dumps(card))
-        options = {"checkpoint": "deep", "checkpoints": str(tmp_path / "styles")}
+    @pytest.fixture
+    def another(self, trained, tmp_path):
+        """Makes a style whose card tells another loss; returns the options that name it."""
+
+        def make(**changes):
+            folder = tmp_path / "styles" / "another"
+            shutil.copytree(trained / "plain", folder)
+            card = json.loads((folder / "style.json").read_text())
+            card["config"] |= changes
+            card["config"] = {k: v for k, v in card["config"].items() if v is not None}
+            (folder / "style.json").write_text(json.dumps(card))
+            return {"checkpoint": "another", "checkpoints": str(tmp_path / "styles")}
+
+        return make
+
+    def test_weights_of_style_layers_are_those_of_the_card(self, config, another):
+        comparison = Comparison(config(**another(style_layer_weights=[1.0, 3.0])))
+        assert comparison.settings["style_layer_weights"] == [1.0, 3.0]
+        assert comparison._options.style_layer_weights == (1.0, 3.0)
+
+    def test_a_style_of_deeper_layers_needs_deeper_weights(self, config, another):
+        # A card of before: it has no weights of layers.
+        options = another(style_layers=["relu1_1", "relu5_1"], style_layer_weights=None)
         with pytest.raises(UserError) as error:
             Comparison(config(**options, vgg_weights="embedded"))
         line = str(error.value)
-        assert line.startswith("the loss of deep: relu5_1 lies deeper than --vgg-weights embedded")
+        assert line.startswith(
+            "the loss of another: relu5_1 lies deeper than --vgg-weights embedded"
+        )
         assert "use --vgg-weights imagenet or a file" in line
         assert Comparison(config(**options)).settings["style_layers"] == ["relu1_1", "relu5_1"]
 

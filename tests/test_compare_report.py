@@ -21,6 +21,7 @@ from fst.compare_words import (
     fast_likeness_claim,
     gap,
     headline,
+    loss_words,
     number,
     photo_likeness_claim,
     photo_worth,
@@ -114,6 +115,12 @@ def a_report(folder, results, **settings):
             picture = np.full((24, 32, 3), 10 + 20 * shade + 80 * index % 90, np.uint8)
             Image.fromarray(picture).save(place / f"{name}.png")
     return folder
+
+
+def test_the_loss_is_told_with_the_weights_of_its_layers():
+    assert "5 × style (relu1_1, relu2_1) +" in loss_words(SETTINGS)
+    weighed = loss_words({**SETTINGS, "style_layer_weights": [0.5, 2.0]})
+    assert "5 × style (relu1_1, relu2_1, weighed 0.5 : 2) +" in weighed
 
 
 def words_of(results, **settings):

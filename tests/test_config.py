@@ -221,6 +221,40 @@ def test_layers_are_checked_before_anything_is_loaded(option):
     assert getattr(TrainingConfig("s.jpg", **deepest), option)
 
 
+@pytest.mark.parametrize(
+    ("weights", "part"),
+    [
+        ((1.0, 2.0), "2 weights for 4 layers; give one for each of --style-layers"),
+        ((1.0, 2.0, 1.0, 1.0, 1.0), "5 weights for 4 layers"),
+        ((0.0, 0.0, 0.0, 0.0), "must be from 0, and not all 0, not 0 0 0 0"),
+        ((1.0, -0.5, 1.0, 1.0), "must be from 0, and not all 0, not 1 -0.5 1 1"),
+        ((1.0, float("nan"), 1.0, 1.0), "must be from 0"),
+        ((1.0, float("inf"), 1.0, 1.0), "must be from 0"),
+    ],
+)
+def test_weights_of_style_layers_are_checked(weights, part):
+    line = complaint(style_layer_weights=weights)
+    assert line.startswith("--style-layer-weights")
+    assert part in line
+
+
+def test_weights_of_style_layers_reach_the_card_and_decide_what_goes_on():
+    words = ("--style-layers", "relu1_1", "relu2_1", "--style-layer-weights", "0.5", "2")
+    made = parse("style.jpg", *words)
+    assert made.style_layer_weights == (0.5, 2.0)
+    assert made.to_json()["style_layer_weights"] == [0.5, 2.0]
+    back = TrainingConfig.from_json(json.loads(json.dumps(made.to_json())))
+    assert back.style_layer_weights == made.style_layer_weights
+    equal = dataclasses.replace(made, style_layer_weights=())
+    assert made.differences(equal) == ["style_layer_weights"]
+
+
+def test_a_card_of_before_has_equal_weights():
+    values = TrainingConfig("style.jpg").to_json()
+    del values["style_layer_weights"]
+    assert TrainingConfig("style.jpg").differences(TrainingConfig.from_json(values)) == []
+
+
 def test_a_card_with_deeper_layers_is_read():
     layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
     values = {**TrainingConfig("style.jpg").to_json(), "style_layers": layers}

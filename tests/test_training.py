@@ -187,6 +187,7 @@ class TestFinished:
             ({"steps": 41}, "--steps 40 → 41"),
             ({"style_weight": 7.0}, "--style-weight"),
             ({"style_layers": ("relu1_1",)}, "--style-layers relu1_1,relu2_1 → relu1_1"),
+            ({"style_layer_weights": (1.0, 3.0)}, "--style-layer-weights none → 1.0,3.0"),
         ],
     )
     def test_other_options_are_refused(self, finished, changes, named):
@@ -540,6 +541,21 @@ def test_learning_rate_warms_up_and_decays(options):
     assert math.isclose(float(rates(100)), 1e-3, rel_tol=1e-3)
     assert float(rates(0)) < 1e-4
     assert float(rates(1000)) < 2e-5
+
+
+def test_weights_of_style_layers_reach_the_loss(options, style):
+    _, painting = training.open_style(TrainingConfig(**options))
+    photo = np.random.default_rng(1).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+
+    def style_term(**changes):
+        loss = training.build_loss(TrainingConfig(**{**options, **changes}), painting)
+        return float(loss(photo, loss.content_features(photo)).style)
+
+    first, second = (style_term(style_layers=(name,)) for name in options["style_layers"])
+    assert style_term() == pytest.approx((first + second) / 2, rel=1e-5)
+    weighed = style_term(style_layer_weights=(1.0, 3.0))
+    assert weighed == pytest.approx(first / 4 + second * 3 / 4, rel=1e-5)
+    assert abs(first - second) > 0.01 * first
 
 
 def test_float16_scales_its_loss(options):

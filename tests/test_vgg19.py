@@ -171,6 +171,16 @@ def test_named_ones_are_loaded_whatever_the_variable_says(vgg_file, embedded, mo
     assert np.abs(load_vgg19()(picture(), ["relu1_1"])[0] - named).max() > 1
 
 
+def test_a_file_that_the_variable_names_in_vain(tmp_path, monkeypatch):
+    path = tmp_path / "vgg.h5"
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(path))
+    with pytest.raises(UserError, match=r"^FST_VGG19_WEIGHTS: there is no file '.*vgg\.h5'"):
+        load_vgg19()
+    path.write_text("no weights")
+    with pytest.raises(UserError, match=r"^FST_VGG19_WEIGHTS: '.*vgg\.h5' is not VGG19's"):
+        load_vgg19(TrainingConfig("s.jpg").vgg_weights)
+
+
 # --- Layers that they do not reach ---------------------------------------------------------------
 
 
