@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from fst import files
+from fst import files, tiff
 from fst.errors import UserError
 from fst.files import ImageError
 
@@ -292,7 +292,7 @@ def _open_head(data, name):
     if data[4:8] == b"ftyp":  # HEIC, or AVIF; phones name such files .jpg too.
         _learn_heic()
         formats.add("HEIF")
-    image = Image.open(io.BytesIO(data), formats=sorted(formats))
+    image = tiff.open_tiff(data, name) or Image.open(io.BytesIO(data), formats=sorted(formats))
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels(name)
     return image
@@ -368,18 +368,10 @@ def _split_alpha(image):
 
 
 def _deep_grey_to_8_bit(image):
-    """Scales 16-bit, 32-bit and float grey to 8 bits, where Pillow's own conversion would clip.
-
-    White is 65535; for floats it is the first of 1, 255 and 65535 that is not below the brightest
-    pixel. Values outside of that are stretched from the darkest to the brightest.
-    """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
-    whites = (1, 255, 65535) if image.mode == "F" else (65535,)
-    white = next((white for white in whites if high <= white), None)
-    if low < 0 or white is None:
-        values, white = values - low, high - low or 1
-    grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+    """Scales 16-bit, 32-bit and float grey to 8 bits, where Pillow's own conversion would clip."""
+    # Pillow's mode I, of 32 bits, holds PNGs of 16.
+    whites = tiff.FLOAT_WHITES if image.mode == "F" else (65535,)
+    grey = Image.fromarray(tiff.scaled(np.asarray(image), whites))
     clear = image.info.get("transparency")
     if clear is None:
         return grey, None
