@@ -16,7 +16,7 @@ NOTES_IN_FULL = 3
 
 def main():
     config = cli.parse(InferenceConfig, "infer.py")
-    jobs = plan.plan(config)
+    jobs = plan.plan(config, lambda note: print(f"note: {note}", file=sys.stderr))
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))

@@ -389,8 +389,12 @@ def words_of(options):
 
 
 def last_part(path):
-    """The last part of a path or URL: folders of one machine mean nothing on another."""
-    return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """The last part of a path or URL, as text that can be written down anywhere.
+
+    Folders of one machine mean nothing on another.
+    """
+    last = path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return re.sub("[\ud800-\udfff]", "\ufffd", last)  # Bytes that are no text, in Python's words.
 
 
 def name_from(style):

@@ -55,11 +55,13 @@ class _Photos:
     Attributes:
         held_out: the `Photo`s kept out of training.
         skipped: the names of the unreadable photos met so far, each with the reason.
+        notes: what a user may want to know of the choice of photos, a line each.
     """
 
     def __init__(self, seed):
         self.seed = seed
         self.skipped = {}
+        self.notes = []
         self.held_out = []
         self._failure = None
 
@@ -148,12 +150,15 @@ class FolderPhotos(_Photos):
                 f"--content: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"
             )
-        paths = images.find_images(self.folder)
+        paths, left_out = images.look_through(self.folder)
         if not paths:
-            raise UserError(f"--content: the folder '{folder}' holds no photos")
+            others = f" (left out: {images.names_of(left_out, self.folder)})" if left_out else ""
+            raise UserError(f"--content: the folder '{folder}' holds no photos{others}")
+        if left_out:
+            self.notes.append(f"--content: {images.left_out_words(left_out, self.folder)}")
         # By a hash of the name: the same photos stay out whatever the seed, the style or the
         # photos beside them.
-        by_hash = sorted(paths, key=lambda p: hashlib.sha256(self._name(p).encode()).digest())
+        by_hash = sorted(paths, key=self._hash)
         out = set(by_hash[: min(holdout, len(paths) // 10)])
         self.held_out = [self._photo(path) for path in by_hash if path in out]
         self._paths = [path for path in paths if path not in out]
@@ -164,11 +169,15 @@ class FolderPhotos(_Photos):
     def __iter__(self):
         return map(self._photo, self._paths)
 
-    def _name(self, path):
-        return path.relative_to(self.folder).as_posix()
+    def _hash(self, path):
+        name = path.relative_to(self.folder).as_posix()
+        # A name may hold bytes that are no text.
+        return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
     def _photo(self, path):
-        return Photo(self._name(path), functools.partial(files.read_bytes, path))
+        # Not by its path, since the card keeps the reasons for what was skipped.
+        name = files.shown(path.relative_to(self.folder).as_posix())
+        return Photo(name, functools.partial(files.read_bytes, path, name))
 
     def _elements(self, start):
         return tf.data.Dataset.range(start, np.iinfo(np.int64).max)

@@ -122,6 +122,8 @@ def export(config):
     place = Path(config.output) if config.output else style.folder / _PLACES[config.format]
     folder = config.format == "saved_model"
     _check_place(place, folder)
+    if folder:
+        files.check_utf8(place, "--output")
     files.check_writable(place, "--output", folder=folder)
     weights = style.read_weights()
     if config.format == "saved_model":

@@ -111,6 +111,7 @@ def train(config, on_progress=None, on_event=print):
         UserError: whatever the user can put right; the state on disk is then the last good one.
     """
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
+    files.check_utf8(target.folder, "--output")
     style_hash, style = open_style(config)
     state = State.open(target, config, style_hash)
     if state.finished:
@@ -121,6 +122,8 @@ def train(config, on_progress=None, on_event=print):
             strategy, chief = workers.make_strategy(config, on_event)
             # What may fail comes before `claim`, which removes the style that --overwrite replaces.
             photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
+            for note in photos.notes:
+                on_event(f"note: {note}")
             previews = Previews(target.previews_path, photos, config) if chief else None
             step = TrainingStep(config, style, strategy)
             if config.start_from and not state.step:

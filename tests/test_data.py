@@ -352,6 +352,22 @@ def test_no_photos(tmp_path, make):
         open_photos(str(tmp_path / "photos"))
 
 
+def test_photos_of_unusual_names_are_trained_on_and_other_files_told(tmp_path):
+    for index, name in ((3, "a.jfif"), (9, "b.jpe"), (15, "c.mpo"), (21, "photo")):
+        (tmp_path / name).write_bytes(encoded(index, "JPEG"))
+    (tmp_path / "notes.txt").write_text("no photo")
+    photos = open_photos(str(tmp_path))
+    assert set(greys(batches(photos)).ravel()) == {3, 9, 15, 21}
+    assert photos.notes == [f"--content: {tmp_path}: 1 file is no picture, left out: notes.txt"]
+    assert not photos.skipped
+
+
+def test_no_photos_but_other_files(tmp_path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(UserError, match=r"holds no photos \(left out: notes\.txt\)"):
+        open_photos(str(tmp_path))
+
+
 # --- Photos kept out -----------------------------------------------------------------------------
 
 

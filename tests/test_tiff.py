@@ -245,7 +245,7 @@ def test_samples_of_several_kinds_are_refused():
 @pytest.mark.parametrize("compression", ["none", "lzw", "deflate"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_deep_files_cut_short_are_damaged_and_not_black(compression, share):
-    """As a copy that was stopped leaves them: the tags, which here come last, moved to the front."""
+    """As a stopped copy leaves them: the tags are there, some of the picture is not."""
     whole = io.BytesIO()
     samples = drawn(16, 3, height=64, width=64).astype(np.uint16)
     kind = {"none": None, "lzw": "lzw", "deflate": "zlib"}[compression]

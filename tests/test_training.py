@@ -398,6 +398,16 @@ class TestPhotos:
             run(options, content=str(folder), preview=(str(photos / "photo00.jpg"),))
         assert "--content" in one_line(error)
 
+    @pytest.mark.usefixtures("steps_only")
+    def test_files_that_are_no_photos_are_told(self, options, photos, tmp_path):
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        shutil.copy(photos / "photo03.jpg", folder / "a.jfif")
+        (folder / "notes.txt").write_text("no photo")
+        _, events = run(options, content=str(folder))
+        told = f"note: --content: {folder}: 1 file is no picture, left out: notes.txt"
+        assert told in events
+
     def test_preview_of_a_strip_stays_small(self, options, tmp_path):
         Image.new("RGB", (600, 3), "red").save(tmp_path / "strip.png")
         config = TrainingConfig(**{**options, "preview": (str(tmp_path / "strip.png"),)})
