@@ -131,8 +131,13 @@ def servable(arranged):
 
     def of_batch(images):
         weights = tf.nest.map_structure(lambda value: tf.cast(value, tf.float32), module.stored)
+
         # One by one: for a batch there is no such normalisation, and a CPU gains nothing by one.
-        return tf.map_fn(lambda image: stylise(weights, image[None])[0], images)
+        def one_by_one():
+            return tf.map_fn(lambda image: stylise(weights, image[None])[0], images)
+
+        # Of no picture the loop would not know the size that it has to give.
+        return tf.cond(tf.shape(images)[0] > 0, one_by_one, lambda: tf.identity(images))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def from_bytes(image):
