@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from fst import cli, errors, quiet
+from fst import cli, errors, packages, quiet
 from fst.config import TrainingConfig
 
 
@@ -16,6 +16,8 @@ def run(config):
     """Trains as `config` says, shows how far it is, and returns the exit code."""
     # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if config.tensorboard:
+        packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
     quiet.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train

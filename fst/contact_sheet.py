@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fst import checkpoint, cli, engines, errors, images, quiet, stylizer
+from fst import checkpoint, cli, engines, errors, images, packages, quiet, stylizer
 from fst.errors import UserError
 from fst.grid import draw_grid
 
@@ -77,12 +77,10 @@ def sample_photos(size):
     Raises:
         UserError: scikit-image is not installed.
     """
+    packages.need("skimage", "without --photos it")
+    import skimage
     from matplotlib import cbook
 
-    try:
-        import skimage
-    except ImportError as error:
-        raise UserError("the sample photos need scikit-image: pip install scikit-image") from error
     folder = Path(skimage.__file__).parent / "data"
     files = [folder / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
     files.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fst import files, images
+from fst import files, images, packages
 from fst.errors import UserError, first_line
 
 TFDS_PREFIX = "tfds:"
@@ -251,6 +251,7 @@ def _numbered(number, data):
 
 
 def _open_tfds(name, split):
+    packages.need("tensorflow_datasets", f"--content tfds:{name}")
     import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
 
     try:

@@ -8,13 +8,12 @@ is in float32, with the numbers of `network.weights.h5`.
 """
 
 import dataclasses
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from fst import checkpoint, cli, errors, files, quiet
+from fst import checkpoint, cli, errors, files, packages, quiet
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -81,7 +80,7 @@ def export_onnx(weights, file):
     Raises:
         UserError: the package onnx is not installed.
     """
-    _check_package("onnx", "--format onnx")
+    packages.need("onnx", "--format onnx")
     from fst import forward_onnx
 
     model = forward_onnx.build(arrange(weights))
@@ -119,6 +118,8 @@ def export_litert(weights, file, height, width):
 def export(config):
     """Writes what an `ExportConfig` asks for; returns its path."""
     style = checkpoint.find(config.checkpoint, config.checkpoints)
+    if config.format == "onnx":
+        packages.need("onnx", "--format onnx")
     place = Path(config.output) if config.output else style.folder / _PLACES[config.format]
     folder = config.format == "saved_model"
     _check_place(place, folder)
@@ -145,14 +146,10 @@ def _check_place(place, folder):
         raise UserError(f"--output {place}: is a folder; name a file")
 
 
-def _check_package(package, flag):
-    if find_spec(package) is None:
-        raise UserError(f"{flag} needs the package {package}: pip install {package}")
-
-
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
-    quiet.quiet_tensorflow()
+    if config.format != "onnx":  # For which TensorFlow is not loaded.
+        quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")
 
 

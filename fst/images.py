@@ -246,6 +246,7 @@ def _own_pixel_limit():
                 Image.MAX_IMAGE_PIXELS = _limit_before
 
 
+_PACKAGES = {"pi_heif": "pi-heif"}  # What pip calls those that it calls otherwise.
 _KINDS = "JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
 
 
@@ -257,6 +258,11 @@ def _decoding(name, data):
             yield
     except ImageError:
         raise
+    except ImportError as error:
+        package = _PACKAGES.get(error.name, error.name)
+        raise ImageError(
+            f"{name}: needs a package that is missing: pip install {package}"
+        ) from error
     except UnidentifiedImageError:
         page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
         wanted = "the picture's own address" if page else f"a {_KINDS}"

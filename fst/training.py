@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from fst import checkpoint, files, images, perceptual, workers
+from fst import checkpoint, files, images, packages, perceptual, workers
 from fst.card import make_card
 from fst.data import open_photos
 from fst.errors import UserError, first_line
@@ -110,6 +110,8 @@ def train(config, on_progress=None, on_event=print):
     Raises:
         UserError: whatever the user can put right; the state on disk is then the last good one.
     """
+    if config.tensorboard:
+        packages.need("tensorboard", "--tensorboard")
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
     files.check_utf8(target.folder, "--output")
     style_hash, style = open_style(config)
