@@ -250,16 +250,30 @@ def _numbered(number, data):
     return Photo(f"photo {number}", functools.partial(bytes, data))
 
 
+def _image_of(name, features, kind):
+    """The name of the feature that holds the photos."""
+    found = {
+        key: feature.np_dtype for key, feature in features.items() if isinstance(feature, kind)
+    }
+    if not found:
+        raise UserError(f"--content: tfds:{name} holds no images")
+    # TFDS lays the bytes of a float into a picture's four channels, which then shows but noise.
+    photos = [key for key, dtype in found.items() if dtype in (np.uint8, np.uint16)]
+    if not photos:
+        kinds = ", ".join(f"'{key}' of {np.dtype(dtype)}" for key, dtype in found.items())
+        raise UserError(
+            f"--content: tfds:{name} holds no photos but {kinds}; name a data set whose images are "
+            "of uint8 or uint16"
+        )
+    return "image" if "image" in photos else photos[0]
+
+
 def _open_tfds(name, split):
     packages.need("tensorflow_datasets", f"--content tfds:{name}")
     import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
 
     try:
-        features = tfds.builder(name).info.features
-        keys = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
-        if not keys:
-            raise UserError(f"--content: tfds:{name} holds no images")
-        key = "image" if "image" in keys else keys[0]
+        key = _image_of(name, tfds.builder(name).info.features, tfds.features.Image)
         stream = tfds.load(
             name, split=split, shuffle_files=False, decoders={key: tfds.decode.SkipDecoding()}
         )
