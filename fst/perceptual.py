@@ -22,6 +22,7 @@ from keras import ops
 
 from fst.errors import UserError, first_line
 from fst.precision import dtype_policy
+from fst.weights_file import as_keras_names_it
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
@@ -104,7 +105,7 @@ class Vgg19Features:
     def __init__(self, weights="imagenet", precision="float32", pooling="max"):
         _check_pooling(pooling)
         with dtype_policy(precision):
-            self._vgg = keras.applications.VGG19(include_top=False, weights=weights)
+            self._vgg = _load(weights)
             if pooling == "average":
                 self._vgg = _with_average_pooling(self._vgg)
         self._vgg.trainable = False
@@ -137,6 +138,13 @@ class Vgg19Features:
 def _check_pooling(pooling):
     if pooling not in POOLINGS:
         raise ValueError(f"pooling is one of {', '.join(POOLINGS)}, not '{pooling}'")
+
+
+def _load(weights):
+    if weights in (None, "imagenet"):
+        return keras.applications.VGG19(include_top=False, weights=weights)
+    with as_keras_names_it(weights) as path:
+        return keras.applications.VGG19(include_top=False, weights=path)
 
 
 def _with_average_pooling(vgg):
