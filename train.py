@@ -5,7 +5,7 @@ import signal
 import sys
 
 from fst import cli, errors, packages, quiet
-from fst.config import TrainingConfig
+from fst.config import TrainingConfig, infer_command
 
 
 def main():
@@ -31,9 +31,7 @@ def run(config):
         print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
         for name, reason in skipped["named"].items():
             print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
-    print(
-        f"the style is in {done.folder}; try: python infer.py {config.name} PHOTO -o stylised.jpg"
-    )
+    print(f"the style is in {done.folder}; try: {infer_command(config.name, config.output)}")
     return 0
 
 

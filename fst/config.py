@@ -6,6 +6,7 @@ The command line, its help, `style.json` and the Python interface are all made f
 import dataclasses
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -386,6 +387,20 @@ def words_of(options):
         if value is not True:
             words += map(str, value if isinstance(value, (list, tuple)) else [value])
     return words
+
+
+def infer_command(name, output):
+    """The command line that stylises a photo in a trained style, from the project's folder.
+
+    Args:
+        name: of the style.
+        output: the folder of trained styles that it lies in, the trainer's `--output`.
+    """
+    if name == ALL_STYLES:  # Which means something else there; its path does not.
+        return f"python infer.py {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
+    usual = Path(output) == Path(InferenceConfig.checkpoints)
+    place = "" if usual else f" --checkpoints {shlex.quote(output)}"
+    return f"python infer.py {name} PHOTO -o stylised.jpg{place}"
 
 
 def last_part(path):
