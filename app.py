@@ -2,6 +2,11 @@
 
 import functools
 
+from fst import errors, packages
+
+if packages.missing("streamlit"):
+    errors.run(functools.partial(packages.need, "streamlit", "the page"))
+
 import streamlit as st
 
 from fst.page import settings, stylise_view, train_view

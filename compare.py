@@ -14,7 +14,7 @@ def main():
     # A stop by the system ends as Ctrl-C does: the photos that are done are kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(CompareConfig, "compare.py")
-    photos = list_photos(config.photos)
+    photos = list_photos(config.photos, lambda note: print(f"note: {note}", file=sys.stderr))
     quiet.quiet_tensorflow()
     from fst.compare_report import write_report
     from fst.report import StepReporter

@@ -19,7 +19,7 @@ def main():
     if config.list:
         print("\n".join(catalogue.describe(config.checkpoints)))
         return 0
-    jobs = plan.plan(config)
+    jobs = plan.plan(config, lambda note: print(f"note: {note}", file=sys.stderr))
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))

@@ -4,8 +4,8 @@
 import signal
 import sys
 
-from fst import cli, errors, quiet
-from fst.config import TrainingConfig
+from fst import cli, errors, packages, quiet
+from fst.config import TrainingConfig, infer_command
 
 
 def main():
@@ -16,6 +16,8 @@ def run(config):
     """Trains as `config` says, shows how far it is, and returns the exit code."""
     # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if config.tensorboard:
+        packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
     quiet.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train
@@ -29,9 +31,7 @@ def run(config):
         print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
         for name, reason in skipped["named"].items():
             print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
-    print(
-        f"the style is in {done.folder}; try: python infer.py {config.name} PHOTO -o stylised.jpg"
-    )
+    print(f"the style is in {done.folder}; try: {infer_command(config.name, config.output)}")
     return 0
 
 

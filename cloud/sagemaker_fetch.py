@@ -17,7 +17,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fst import cli, errors, files
-from fst.config import TrainingConfig
+from fst.config import TrainingConfig, infer_command
 from fst.errors import UserError
 
 _CARD = "style.json"
@@ -43,7 +43,7 @@ def main():
         from sagemaker.core.resources import TrainingJob
 
         folder = fetch(TrainingJob.get(config.job), config.output, config.overwrite)
-    print(f"the style is in {folder}; try: python infer.py {folder} PHOTO -o stylised.jpg")
+    print(f"the style is in {folder}; try: {infer_command(folder.name, config.output)}")
     return 0
 
 

@@ -9,6 +9,7 @@ docs/scale.md tells what goes where.
 
 import dataclasses
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
 from fst import cli, errors, files, images
-from fst.config import EMBEDDED, IMAGENET, TrainingConfig, check_ranges
+from fst.config import EMBEDDED, IMAGENET, TrainingConfig, check_ranges, infer_command
 from fst.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,13 +100,14 @@ def main():
     with aws_in_words(), tempfile.TemporaryDirectory() as folder:
         job = start(config, channels, Path(folder))
         if not config.wait:
-            print(
-                f"started; when it is done: python cloud/sagemaker_fetch.py {job.training_job_name}"
-            )
+            usual = config.output == TrainingConfig.output
+            place = "" if usual else f" --output {shlex.quote(config.output)}"
+            command = f"python cloud/sagemaker_fetch.py {job.training_job_name}{place}"
+            print(f"started; when it is done: {command}")
             return 0
         follow(job)
         fetch(job, config.output, config.overwrite)
-    print(f"the style is in {config.folder}; try: python infer.py {config.name} PHOTO -o out.jpg")
+    print(f"the style is in {config.folder}; try: {infer_command(config.name, config.output)}")
     return 0
 
 

@@ -20,6 +20,8 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 def load_photo(path, size):
     """One photo, upright, as uint8 `[1, H, W, 3]`, its long side at most `size` px."""
+    if not path.is_file():
+        raise OSError("is not a regular file")  # A pipe would be waited for.
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
     image.thumbnail((size, size))

@@ -9,6 +9,7 @@ Reading and decoding go on in parallel while the network works. Needs TensorFlow
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -83,15 +84,17 @@ def main():
 
     args.output.mkdir(parents=True, exist_ok=True)
     model = tf.saved_model.load(str(args.saved_model))
-    left = {str(path) for path in paths}
-    for path, jpeg in pipeline(model, sorted(left), args.size, args.batch_size):
-        source = Path(path.numpy().decode())
+    left = {os.fsencode(path) for path in paths}  # Bytes, since a name need not be text.
+    files = sorted(path for path in left if os.path.isfile(path))  # A pipe would be waited for.
+    stylised = pipeline(model, files, args.size, args.batch_size) if files else ()
+    for path, jpeg in stylised:
+        source = Path(os.fsdecode(path.numpy()))
         is_jpeg = source.suffix.lower() in (".jpg", ".jpeg")
         (args.output / (source.name + ".jpg" * (not is_jpeg))).write_bytes(jpeg.numpy())
-        left.remove(str(source))
+        left.remove(path.numpy())
     print(f"{len(paths) - len(left)} of {len(paths)} stylised into {args.output}")
     for path in sorted(left):
-        print(f"failed: {path} cannot be read as a picture", file=sys.stderr)
+        print(f"failed: {os.fsdecode(path)} cannot be read as a picture", file=sys.stderr)
     return 1 if left else 0
 
 

@@ -233,8 +233,12 @@ class Comparison:
         return run.trace, best
 
 
-def list_photos(given):
+def list_photos(given, tell=lambda note: None):
     """The photos that were given, those of folders among them, without doubles.
+
+    Args:
+        given: files, folders and addresses.
+        tell: called with a line for each folder in which files are left out.
 
     Raises:
         UserError: a file or folder is missing, or a folder holds no photos.
@@ -242,14 +246,16 @@ def list_photos(given):
     photos = []
     for source in given:
         if not files.is_url(source) and Path(source).is_dir():
-            found = images.find_images(source)
+            found, left_out = images.look_through(source)
             if not found:
                 raise UserError(f"{source}: the folder holds no photos; give one that does")
+            if left_out:
+                tell(images.left_out_words(left_out, source))
             photos += map(str, found)
         elif files.is_url(source) or Path(source).exists():
             photos.append(source)
         else:
-            raise UserError(f"{source}: no such file or folder; check the path")
+            raise UserError(f"{source}: {files.missing(source)}")
     return list(dict.fromkeys(photos))
 
 
@@ -374,4 +380,4 @@ def _likeness(name, one, other):
 
 
 def _name(source):
-    return last_part(files.printable(str(source)))
+    return last_part(files.without_password(str(source)))

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -556,9 +557,27 @@ def words_of(options):
     return words
 
 
+def infer_command(name, output):
+    """The command line that stylises a photo in a trained style, from the project's folder.
+
+    Args:
+        name: of the style.
+        output: the folder of trained styles that it lies in, the trainer's `--output`.
+    """
+    if name == ALL_STYLES:  # Which means something else there; its path does not.
+        return f"python infer.py {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
+    usual = Path(output) == Path(InferenceConfig.checkpoints)
+    place = "" if usual else f" --checkpoints {shlex.quote(output)}"
+    return f"python infer.py {name} PHOTO -o stylised.jpg{place}"
+
+
 def last_part(path):
-    """The last part of a path or URL: folders of one machine mean nothing on another."""
-    return path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """The last part of a path or URL, as text that can be written down anywhere.
+
+    Folders of one machine mean nothing on another.
+    """
+    last = path.split("?")[0].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return re.sub("[\ud800-\udfff]", "\ufffd", last)  # Bytes that are no text, in Python's words.
 
 
 def name_from(style):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fst import files, images, samples
+from fst import files, images, packages, samples
 from fst.errors import UserError, first_line
 
 TFDS_PREFIX = "tfds:"
@@ -58,11 +58,13 @@ class _Photos:
     Attributes:
         held_out: the `Photo`s kept out of training.
         skipped: the names of the unreadable photos met so far, each with the reason.
+        notes: what a user may want to know of the choice of photos, a line each.
     """
 
     def __init__(self, seed):
         self.seed = seed
         self.skipped = {}
+        self.notes = []
         self.held_out = []
         self._failure = None
 
@@ -151,20 +153,20 @@ class FilePhotos(_Photos):
     """Photos in files.
 
     Args:
-        files: a dictionary from names to paths.
+        paths: a dictionary from names to paths.
         where: what an error calls them all together.
         holdout, seed: see `open_photos`.
     """
 
-    def __init__(self, files, where, *, holdout=0, seed=1):
+    def __init__(self, paths, where, *, holdout=0, seed=1):
         super().__init__(seed)
         self._where = where
         # By a hash of the name: the same photos stay out whatever the seed, the style or the
         # photos beside them.
-        by_hash = sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest())
-        out = by_hash[: min(holdout, len(files) // 10)]
-        self.held_out = [_in_file(name, files[name]) for name in out]
-        self._photos = [_in_file(name, files[name]) for name in files if name not in set(out)]
+        out = sorted(paths, key=_hash)[: min(holdout, len(paths) // 10)]
+        self.held_out = [_in_file(name, paths[name]) for name in out]
+        kept = set(out)
+        self._photos = [_in_file(name, path) for name, path in paths.items() if name not in kept]
 
     def __len__(self):
         return len(self._photos)
@@ -196,23 +198,34 @@ class FolderPhotos(FilePhotos):
                 f"--content: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"
             )
-        paths = images.find_images(self.folder)
+        paths, left_out = images.look_through(self.folder)
         if not paths:
-            raise UserError(f"--content: the folder '{folder}' holds no photos")
-        files = {path.relative_to(self.folder).as_posix(): path for path in paths}
-        super().__init__(files, f"'{folder}'", holdout=holdout, seed=seed)
+            others = f" (left out: {images.names_of(left_out, self.folder)})" if left_out else ""
+            raise UserError(f"--content: the folder '{folder}' holds no photos{others}")
+        named = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        super().__init__(named, f"'{folder}'", holdout=holdout, seed=seed)
+        if left_out:
+            self.notes.append(f"--content: {images.left_out_words(left_out, self.folder)}")
 
 
 class SamplePhotos(FilePhotos):
     """The few photos that come with installed packages, for who has none at hand."""
 
     def __init__(self, *, seed=1):
-        files = samples.photo_files()
-        super().__init__(files, "the installed packages", seed=seed)
+        paths = samples.photo_files()
+        super().__init__(paths, "the installed packages", seed=seed)
+        self.notes.append(f"no --content was given: training on {len(paths)} sample photos")
+
+
+def _hash(name):
+    # A name may hold bytes that are no text.
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
 def _in_file(name, path):
-    return Photo(name, functools.partial(files.read_bytes, path))
+    # Not called by its path, since the card keeps the reasons for what was skipped.
+    name = files.shown(name)
+    return Photo(name, functools.partial(files.read_bytes, path, name))
 
 
 @functools.lru_cache(maxsize=8)
@@ -278,15 +291,30 @@ def _numbered(number, data):
     return Photo(f"photo {number}", functools.partial(bytes, data))
 
 
+def _image_of(name, features, kind):
+    """The name of the feature that holds the photos."""
+    found = {
+        key: feature.np_dtype for key, feature in features.items() if isinstance(feature, kind)
+    }
+    if not found:
+        raise UserError(f"--content: tfds:{name} holds no images")
+    # TFDS lays the bytes of a float into a picture's four channels, which then shows but noise.
+    photos = [key for key, dtype in found.items() if dtype in (np.uint8, np.uint16)]
+    if not photos:
+        kinds = ", ".join(f"'{key}' of {np.dtype(dtype)}" for key, dtype in found.items())
+        raise UserError(
+            f"--content: tfds:{name} holds no photos but {kinds}; name a data set whose images are "
+            "of uint8 or uint16"
+        )
+    return "image" if "image" in photos else photos[0]
+
+
 def _open_tfds(name, split):
+    packages.need("tensorflow_datasets", f"--content tfds:{name}")
     import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
 
     try:
-        features = tfds.builder(name).info.features
-        keys = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
-        if not keys:
-            raise UserError(f"--content: tfds:{name} holds no images")
-        key = "image" if "image" in keys else keys[0]
+        key = _image_of(name, tfds.builder(name).info.features, tfds.features.Image)
         stream = tfds.load(
             name, split=split, shuffle_files=False, decoders={key: tfds.decode.SkipDecoding()}
         )

@@ -8,11 +8,11 @@ TensorFlow nor Keras is loaded for them.
 import os
 import shutil
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 
-from fst.errors import UserError
+from fst import packages
+from fst.errors import UserError, first_line
 from fst.forward import arrange
 from fst.quiet import NVIDIA_DRIVER
 
@@ -25,6 +25,8 @@ PACKAGES = {
 
 BYTES_PER_PIXEL = {"tensorflow": 450, "openvino": 400, "onnxruntime": 1200}
 """About how much memory each takes for a pixel of a picture, at width 32."""
+
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # and what OpenVINO calls them
 
 _ON_CPU = ("openvino", "onnxruntime", "tensorflow")  # The fastest first.
 
@@ -41,11 +43,16 @@ def choose(name="auto", precision="float32"):
         One of `PACKAGES`.
 
     Raises:
-        UserError: its packages are not installed, or it does not offer the precision.
+        UserError: there is no such engine or precision, its packages are not installed, or it does
+            not offer the precision.
     """
+    if name not in ("auto", *PACKAGES):
+        raise UserError(f"--engine is one of auto, {', '.join(PACKAGES)}, not '{name}'")
+    if precision not in _PRECISIONS:
+        raise UserError(f"--precision is one of {', '.join(_PRECISIONS)}, not '{precision}'")
     if name == "auto":
         name = "openvino" if precision == "bfloat16" else _fastest()
-    if missing := _missing(name):
+    if missing := packages.missing(*PACKAGES[name]):
         raise UserError(
             f"--engine {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
             "or use --engine tensorflow"
@@ -66,6 +73,9 @@ def load(name, weights, precision="float32"):
     Returns:
         A function from a picture, float32 `[H, W, 3]` RGB in 0-255 of any size, to the stylised
         one, of the same shape and range. It raises a `MemoryError` if that does not fit in memory.
+
+    Raises:
+        UserError: the engine's packages cannot be imported.
     """
     arranged = arrange(weights)
     if name == "tensorflow":
@@ -117,10 +127,15 @@ def _tensorflow(arranged):
 
 def _of_onnx(name, precision, arranged, norms_as_inputs=False):
     """A function from a picture, and what else the model takes by its name, to the stylised one."""
-    from fst import forward_onnx
+    try:
+        from fst import forward_onnx
 
-    model = forward_onnx.build(arranged, "float32", norms_as_inputs).SerializeToString()
-    run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
+        model = forward_onnx.build(arranged, "float32", norms_as_inputs).SerializeToString()
+        run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
+    except ImportError as error:  # Installed, and yet of no use: for another system, or in part.
+        raise UserError(
+            f"--engine {name} cannot be loaded ({first_line(error)}); use --engine tensorflow"
+        ) from error
 
     def run_one(image, others=None):
         return _within_memory(lambda whole: run({"image": whole[None], **(others or {})}), image)
@@ -146,7 +161,7 @@ def _openvino(model, precision):
     core = openvino.Core()
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
     }
     compiled = core.compile_model(core.read_model(model), "CPU", hints)
     return lambda inputs: compiled(inputs)[0][0]
@@ -173,8 +188,4 @@ def _within_memory(run, image):
 def _fastest():
     if os.path.exists(NVIDIA_DRIVER) or shutil.which("nvidia-smi"):
         return "tensorflow"
-    return next(name for name in _ON_CPU if not _missing(name))
-
-
-def _missing(name):
-    return [package for package in PACKAGES[name] if find_spec(package) is None]
+    return next(name for name in _ON_CPU if not packages.missing(*PACKAGES[name]))

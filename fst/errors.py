@@ -1,5 +1,6 @@
 """What a user can cause, and how a command tells of it: one line, exit code 2, no traceback."""
 
+import codecs
 import sys
 
 
@@ -15,11 +16,35 @@ def first_line(error):
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+def escaped(character):
+    r"""A character that cannot be shown, in ASCII that tells which one it is.
+
+    What Python makes of a byte of a file's name that is no text stands as `\xe9`.
+    """
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _escape_all(error):
+    return "".join(map(escaped, error.object[error.start : error.end])), error.end
+
+
+def _print_whatever_comes():
+    """Lets no file's name end a run that has done its work, for want of letters to print it in."""
+    codecs.register_error("fst.escaped", _escape_all)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="fst.escaped")
+
+
 def run(main):
     """Runs a command's `main()` and exits with what it returns.
 
     Exit codes: 2 with one line on stderr for a `UserError`, 130 for Ctrl-C, else `main`'s own.
     """
+    _print_whatever_comes()
     try:
         sys.exit(main())
     except UserError as error:

@@ -10,14 +10,13 @@ numbers of `network.weights.h5`.
 
 import contextlib
 import dataclasses
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
-from fst import checkpoint, cli, errors, files, quiet, weights_file
+from fst import checkpoint, cli, errors, files, packages, quiet, weights_file
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -133,7 +132,7 @@ def export_onnx(weights, file):
     Raises:
         UserError: the package onnx is not installed.
     """
-    _check_package("onnx", "--format onnx")
+    packages.need("onnx", "--format onnx")
     from fst import forward_onnx
 
     model = forward_onnx.build(arrange(weights))
@@ -170,10 +169,14 @@ def export_litert(weights, file, height, width):
 
 def export(config):
     """Writes what an `ExportConfig` asks for; returns its path."""
+    if config.format == "onnx":
+        packages.need("onnx", "--format onnx")
     trained = _wanted(config)
     place = Path(config.output) if config.output else _place(trained, config.format)
     folder = config.format == "saved_model"
     _check_place(place, folder)
+    if folder:
+        files.check_utf8(place, "--output")
     files.check_writable(place, "--output", folder=folder)
     if trained.is_gallery():
         names = [style["name"] for style in trained.styles()]
@@ -214,14 +217,10 @@ def _check_place(place, folder):
         raise UserError(f"--output {place}: is a folder; name a file")
 
 
-def _check_package(package, flag):
-    if find_spec(package) is None:
-        raise UserError(f"{flag} needs the package {package}: pip install {package}")
-
-
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
-    quiet.quiet_tensorflow()
+    if config.format != "onnx":  # For which TensorFlow is not loaded.
+        quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")
 
 

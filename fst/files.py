@@ -8,10 +8,11 @@ import shutil
 import stat
 import tempfile
 import time
+import unicodedata
 import uuid
 from pathlib import Path
 
-from fst.errors import UserError
+from fst.errors import UserError, escaped
 
 MAX_BYTES = 64 * 2**20
 """The largest download: no photo on a web page comes near, and it is held in memory whole."""
@@ -19,6 +20,8 @@ MAX_BYTES = 64 * 2**20
 _MAX_FILE_BYTES = 2 * 10**9  # the largest picture in 16 bits RGBA; against a film named .gif
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces of an answer
 _DEADLINE = 300  # seconds for a whole download, since a server may drip for ever
+
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # Windows has neither the flag nor such pipes.
 
 _LITTER = ".fst-"  # how the names of files and folders being written begin
 
@@ -32,13 +35,17 @@ def is_url(source):
     return isinstance(source, str) and source.lower().startswith(("http://", "https://"))
 
 
-def read_bytes(source):
+def read_bytes(source, name=None):
     """Reads a file or downloads an http(s) address whole.
+
+    Args:
+        source: path or address.
+        name: what errors call it; `source` itself when None.
 
     Raises:
         ImageError: it is missing, empty, no file, not permitted, too large or cannot be reached.
     """
-    name = printable(source)
+    name = printable(source) if name is None else name
     data = _download(source, name) if is_url(source) else _read_file(Path(source), name)
     if not data:
         raise ImageError(f"{name}: is empty; give a picture")
@@ -47,24 +54,67 @@ def read_bytes(source):
 
 def printable(source):
     """How an error calls `source`: without a password, and not longer than a line can bear."""
-    name = re.sub(r"(?<=://)[^/@]*@", "", source) if is_url(source) else os.fspath(source)
+    name = shown(without_password(source))
     return name if len(name) <= 200 else name[:197] + "..."
+
+
+def without_password(source):
+    """`source`, without what an address may hold of a user's name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", source) if is_url(source) else os.fspath(source)
+
+
+def shown(name):
+    r"""A file's name or path as text that every terminal, file and page takes.
+
+    Bytes that are no text stand as `\xe9`, control characters, which could steer a terminal, as
+    `\n` or `\x1b`. All other names are as they are.
+    """
+    return "".join(
+        escaped(c) if unicodedata.category(c) in ("Cc", "Cs") else c for c in os.fspath(name)
+    )
+
+
+@contextlib.contextmanager
+def open_regular(path, name=None):
+    """Opens a file to read its bytes, if it is a regular one: a pipe or a device may have no end.
+
+    Raises:
+        OSError: it cannot be opened.
+        ImageError: it is no regular file.
+    """
+    name = printable(path) if name is None else name
+    _check_regular(os.stat(path), name)
+    # Without waiting: it may have become a pipe just now.
+    with open(path, "rb", opener=lambda p, flags: os.open(p, flags | _NO_WAITING)) as file:
+        _check_regular(os.fstat(file.fileno()), name)
+        yield file
+
+
+def _check_regular(status, name):
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{name}: is a folder; give a picture file")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{name}: is not a regular file; save the picture to a file first")
 
 
 def _read_file(path, name):
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: is a folder; give a picture file")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{name}: is not a regular file; save the picture to a file first")
-        if status.st_size > _MAX_FILE_BYTES:
-            raise ImageError(f"{name}: has {status.st_size >> 20} MiB, too large for a picture")
-        return path.read_bytes()
+        with open_regular(path, name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _MAX_FILE_BYTES:
+                raise ImageError(f"{name}: has {size >> 20} MiB, too large for a picture")
+            return file.read()
     except FileNotFoundError:
-        raise ImageError(f"{name}: no such file; check the path") from None
+        raise ImageError(f"{name}: {missing(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise ImageError(f"{name}: cannot be read: {reason_of(error)}") from error
+
+
+def missing(path):
+    """What to say of a path at which there is nothing."""
+    if os.path.islink(path):
+        return "is a link to a file that is not there"
+    return "no such file or folder; check the path"
 
 
 def _download(url, name):
@@ -175,6 +225,20 @@ def check_writable(path, flag, folder=False):
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{flag} {path}: cannot be written ({reason}: {nearest})") from error
+
+
+def check_utf8(path, flag):
+    """Raises a UserError where a path's bytes are no UTF-8, which TensorFlow cannot write to.
+
+    Args:
+        path: what will be written.
+        flag: the flag that named it, for the error.
+    """
+    if any(unicodedata.category(c) == "Cs" for c in os.fspath(path)):
+        raise UserError(
+            f"{flag} {shown(path)}: TensorFlow writes to no folder whose name is not UTF-8; name "
+            "another"
+        )
 
 
 def remove_litter(folder):

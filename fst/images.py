@@ -14,11 +14,12 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from fst import files
+from fst import files, tiff
 from fst.errors import UserError
 from fst.files import ImageError
 
@@ -30,7 +31,15 @@ _FORMAT_OF = {
 OUTPUTS = frozenset(_FORMAT_OF)
 """The suffixes of pictures that can be written, lower case."""
 
-EXTENSIONS = OUTPUTS | {".heic", ".heif", ".hif"}
+_OTHER_NAMES = {
+    ".jpg": (".jfif", ".jif", ".jpe", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    ".png": (".apng",),
+    ".bmp": (".dib",),
+}
+KEPT_AS = {other: suffix for suffix, others in _OTHER_NAMES.items() for other in others}
+"""Suffixes of formats that are written under a more usual one, lower case, and that one."""
+
+EXTENSIONS = OUTPUTS | KEPT_AS.keys() | {".heic", ".heif", ".hif"}
 """The suffixes of files that are taken for pictures, lower case."""
 
 MAX_PIXELS = 250_000_000
@@ -237,6 +246,7 @@ def _own_pixel_limit():
                 Image.MAX_IMAGE_PIXELS = _limit_before
 
 
+_PACKAGES = {"pi_heif": "pi-heif"}  # What pip calls those that it calls otherwise.
 _KINDS = "JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
 
 
@@ -248,6 +258,11 @@ def _decoding(name, data):
             yield
     except ImageError:
         raise
+    except ImportError as error:
+        package = _PACKAGES.get(error.name, error.name)
+        raise ImageError(
+            f"{name}: needs a package that is missing: pip install {package}"
+        ) from error
     except UnidentifiedImageError:
         page = re.match(rb"\s*<(!doctype html|html)", data[:512], re.IGNORECASE)
         wanted = "the picture's own address" if page else f"a {_KINDS}"
@@ -292,7 +307,7 @@ def _open_head(data, name):
     if data[4:8] == b"ftyp":  # HEIC, or AVIF; phones name such files .jpg too.
         _learn_heic()
         formats.add("HEIF")
-    image = Image.open(io.BytesIO(data), formats=sorted(formats))
+    image = tiff.open_tiff(data, name) or Image.open(io.BytesIO(data), formats=sorted(formats))
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels(name)
     return image
@@ -368,18 +383,10 @@ def _split_alpha(image):
 
 
 def _deep_grey_to_8_bit(image):
-    """Scales 16-bit, 32-bit and float grey to 8 bits, where Pillow's own conversion would clip.
-
-    White is 65535; for floats it is the first of 1, 255 and 65535 that is not below the brightest
-    pixel. Values outside of that are stretched from the darkest to the brightest.
-    """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
-    whites = (1, 255, 65535) if image.mode == "F" else (65535,)
-    white = next((white for white in whites if high <= white), None)
-    if low < 0 or white is None:
-        values, white = values - low, high - low or 1
-    grey = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
+    """Scales 16-bit, 32-bit and float grey to 8 bits, where Pillow's own conversion would clip."""
+    # Pillow's mode I, of 32 bits, holds PNGs of 16.
+    whites = tiff.FLOAT_WHITES if image.mode == "F" else (65535,)
+    grey = Image.fromarray(tiff.scaled(np.asarray(image), whites))
     clear = image.info.get("transparency")
     if clear is None:
         return grey, None
@@ -576,17 +583,34 @@ def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
     return buffer.getvalue()
 
 
-def find_images(folder, recursive=True):
-    """Lists the pictures in a folder by their suffix, without opening them.
+class Found(NamedTuple):
+    """What lies in a folder: sorted paths that begin with it.
 
-    Hidden files and folders are passed over; linked folders are followed, each real folder once.
+    `photos` are the pictures, `left_out` all other files that are not hidden.
+    """
+
+    photos: list
+    left_out: list
+
+
+def find_images(folder, recursive=True):
+    """The pictures in a folder; as `look_through`, which tells of the other files too."""
+    return look_through(folder, recursive).photos
+
+
+def look_through(folder, recursive=True):
+    """Tells the pictures in a folder from the other files.
+
+    A picture is what is called as one, which need not be opened for that: whether it can be read is
+    seen when it is. What is called otherwise is a picture if it begins as one. Hidden files and
+    folders are passed over; linked folders are followed, each real folder once.
 
     Args:
         folder: where to look.
         recursive: also in its subfolders.
 
     Returns:
-        Sorted paths that begin with `folder`; empty where there are none.
+        `Found`.
 
     Raises:
         UserError: `folder` is missing, is not a folder, or it or a subfolder cannot be read.
@@ -599,7 +623,7 @@ def find_images(folder, recursive=True):
     def refuse(error):
         raise UserError(f"{error.filename}: the folder cannot be read: {files.reason_of(error)}")
 
-    found, seen = [], set()
+    found, seen = Found([], []), set()
     for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         status = os.stat(here)
         if (status.st_dev, status.st_ino) in seen:
@@ -608,9 +632,44 @@ def find_images(folder, recursive=True):
         seen.add((status.st_dev, status.st_ino))
         # In place, which is how os.walk is told where to go on.
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
-        found += [
-            Path(here, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        ]
-    return sorted(found)
+        for path in (Path(here, name) for name in names if not name.startswith(".")):
+            called = path.suffix.lower() in EXTENSIONS
+            (found.photos if called or _begins_as_picture(path) else found.left_out).append(path)
+    return Found(sorted(found.photos), sorted(found.left_out))
+
+
+def left_out_words(paths, folder):
+    """A line on files that are left out, all below `folder`."""
+    told = "1 file is no picture" if len(paths) == 1 else f"{len(paths)} files are no pictures"
+    return f"{folder}: {told}, left out: {names_of(paths, folder)}"
+
+
+def names_of(paths, folder, most=3):
+    """The names of the first few of several files below `folder`."""
+    names = [files.shown(path.relative_to(folder).as_posix()) for path in paths[:most]]
+    return ", ".join(names) + ", ..." * (len(paths) > most)
+
+
+_BEGINNINGS = (
+    rb"\xff\xd8\xff",  # JPEG
+    rb"\x89PNG\r\n\x1a\n",
+    rb"GIF8[79]a",
+    rb"RIFF....WEBP",
+    rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    rb"....ftyp(heic|heix|heim|heis|mif1|msf1|avif|avis)",
+)
+
+
+def _begins_as_picture(path):
+    try:
+        with files.open_regular(path) as file:
+            head = file.read(32)
+            if re.match(b"|".join(_BEGINNINGS), head, re.DOTALL):
+                return True
+            if head[:4] not in tiff.MAGICS:
+                return False
+            file.seek(0)  # A camera's raw photos are TIFFs too, and no pictures.
+            tags = tiff.read_tags(file)
+            return bool(tags) and not tiff.is_raw(tags) and head[8:10] != b"CR"
+    except (OSError, ImageError):
+        return False

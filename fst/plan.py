@@ -12,7 +12,7 @@ from fst.errors import UserError
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
 # colours, too few for a painting, HEIC is only read, and what names no format is mostly a JPEG.
-_KEPT = {suffix: suffix for suffix in images.OUTPUTS} | {".gif": ".png"}
+_KEPT = {suffix: suffix for suffix in images.OUTPUTS} | images.KEPT_AS | {".gif": ".png"}
 _UNNAMED = ".jpg"
 
 _SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the same format.
@@ -31,10 +31,10 @@ class Job(NamedTuple):
     @property
     def name(self):
         """What messages call the photo: its path, or its address without a password."""
-        return re.sub(r"(?<=://)[^/@]*@", "", str(self.source))
+        return files.shown(files.without_password(self.source))
 
 
-def plan(config):
+def plan(config, tell=lambda note: None):
     """Lists what a run has to do.
 
     OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no
@@ -44,6 +44,7 @@ def plan(config):
 
     Args:
         config: an `fst.config.InferenceConfig`.
+        tell: called with a line for each input folder in which files are left out.
 
     Returns:
         A list of `Job`s, whose targets all differ.
@@ -65,7 +66,7 @@ def plan(config):
         jobs = _distinct(
             Job(source, output / _with_format(name, config.format))
             for given in config.input
-            for source, name in _photos(given, config)
+            for source, name in _photos(given, config, tell)
         )
     _spare_inputs(jobs)
     files.check_writable(output, "--output", folder=not _is_file(config))
@@ -131,7 +132,7 @@ def _check_folder(config, output):
         )
 
 
-def _photos(given, config):
+def _photos(given, config, tell):
     """The photos of one INPUT, each with the name, relative to OUTPUT, that it should get."""
     if files.is_url(given):
         return [(given, _name_of_url(given))]
@@ -141,24 +142,32 @@ def _photos(given, config):
     output = Path(config.output).resolve()
     if output == path.resolve():
         raise UserError(f"--output {config.output}: is the folder of the photos; name another")
-    photos = images.find_images(path, config.recursive)
+    found = images.look_through(path, config.recursive)
+    photos, left_out = found
     if output not in path.resolve().parents:
         # Not `resolve`, which refuses a link that leads to itself: that is one photo's failure.
-        photos = [photo for photo in photos if output not in Path(os.path.realpath(photo)).parents]
+        photos, left_out = ([f for f in kind if not _is_below(f, output)] for kind in found)
     if not photos:
         deeper = not config.recursive and images.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
         if any(map(video.is_video, path.glob("*"))):
             hint = "name its videos one by one"
-        raise UserError(f"{given}: the folder holds no photos; {hint}")
+        others = f" (left out: {images.names_of(left_out, path)})" if left_out else ""
+        raise UserError(f"{given}: the folder holds no photos{others}; {hint}")
+    if left_out:
+        tell(images.left_out_words(left_out, path))
     return [(photo, photo.relative_to(path)) for photo in photos]
+
+
+def _is_below(file, folder):
+    return folder in Path(os.path.realpath(file)).parents
 
 
 def _existing(given):
     if files.is_url(given):
         return given
     if not os.path.exists(given):
-        raise UserError(f"{given}: no such file or folder; check the path")
+        raise UserError(f"{given}: {files.missing(given)}")
     return Path(given)
 
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from fst import packages
 from fst.errors import UserError
 from fst.history import History, StylesHistory
 from fst.perceptual import LossTerms
@@ -147,10 +148,9 @@ def open_tensorboard(target):
     Raises:
         UserError: the tensorboard package is not installed.
     """
-    try:
-        writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
-    except Exception as error:  # TensorFlow has a private class for it.
-        raise UserError("--tensorboard needs the tensorboard package: pip install it") from error
+    # TensorFlow would find it missing only when the first number is written.
+    packages.need("tensorboard", "--tensorboard")
+    writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
 
     def write(step, losses):
         with writer.as_default():

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from fst import images
-from fst.errors import UserError
+from fst import images, packages
 
 _OF_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
@@ -17,12 +16,10 @@ def photo_files():
     Raises:
         UserError: scikit-image is not installed.
     """
+    packages.need("skimage", "taking sample photos, for want of others,")
+    import skimage
     from matplotlib import cbook
 
-    try:
-        import skimage
-    except ImportError as error:
-        raise UserError("the sample photos need scikit-image: pip install scikit-image") from error
     folder = Path(skimage.__file__).parent / "data"
     paths = [folder / name for name in _OF_SKIMAGE]
     paths.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from fst import checkpoint, gallery, perceptual, workers
+from fst import checkpoint, files, gallery, packages, perceptual, workers
 from fst.card import make_card
 from fst.config import NOTHING
 from fst.data import open_photos
@@ -131,7 +131,10 @@ def train(config, on_progress=None, on_event=print):
     Raises:
         UserError: whatever the user can put right; the state on disk is then the last good one.
     """
+    if config.tensorboard:
+        packages.need("tensorboard", "--tensorboard")
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
+    files.check_utf8(target.folder, "--output")
     styles = open_styles(config)
     if config.add_to and gallery.check_room(config, styles):
         on_event(f"{config.add_to} has {config.name} already: nothing to do")
@@ -145,8 +148,8 @@ def train(config, on_progress=None, on_event=print):
             strategy, chief = workers.make_strategy(config, on_event)
             # What may fail comes before `claim`, which removes the style that --overwrite replaces.
             photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
-            if not config.content:
-                on_event(f"no --content was given: training on {len(photos)} sample photos")
+            for note in photos.notes:
+                on_event(f"note: {note}")
             previews = (
                 Previews(target.previews_path, photos, config, len(styles)) if chief else None
             )

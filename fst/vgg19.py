@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from fst.config import EMBEDDED, IMAGENET
+from fst.keras_files import as_keras_names_it
 
 EMBEDDED_PATH = Path(__file__).parent / "weights" / "vgg19_relu4_2.npz"
 
@@ -76,7 +77,8 @@ def load_network(weights, pooling="max"):
             network.get_layer(name).set_weights(arrays)
     else:
         network = _build(NAMES, pooling)
-        network.load_weights(weights)
+        with as_keras_names_it(weights) as path:
+            network.load_weights(path)
     return network
 
 

@@ -415,3 +415,15 @@ def test_list_photos(photos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no photos"):
         list_photos([str(tmp_path / "empty")])
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(UserError, match="is a link to a file that is not there"):
+        list_photos([str(tmp_path / "link.jpg")])
+
+
+def test_files_that_are_no_photos_are_told(photos, tmp_path):
+    folder, notes = tmp_path / "in", []
+    folder.mkdir()
+    shutil.copy(photos / "photo03.jpg", folder / "a.jfif")
+    (folder / "notes.txt").write_text("no photo")
+    assert list_photos([str(folder)], notes.append) == [str(folder / "a.jfif")]
+    assert notes == [f"{folder}: 1 file is no picture, left out: notes.txt"]

@@ -353,6 +353,22 @@ def test_no_photos(tmp_path, make):
         open_photos(str(tmp_path / "photos"))
 
 
+def test_photos_of_unusual_names_are_trained_on_and_other_files_told(tmp_path):
+    for index, name in ((3, "a.jfif"), (9, "b.jpe"), (15, "c.mpo"), (21, "photo")):
+        (tmp_path / name).write_bytes(encoded(index, "JPEG"))
+    (tmp_path / "notes.txt").write_text("no photo")
+    photos = open_photos(str(tmp_path))
+    assert set(greys(batches(photos)).ravel()) == {3, 9, 15, 21}
+    assert photos.notes == [f"--content: {tmp_path}: 1 file is no picture, left out: notes.txt"]
+    assert not photos.skipped
+
+
+def test_no_photos_but_other_files(tmp_path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    with pytest.raises(UserError, match=r"holds no photos \(left out: notes\.txt\)"):
+        open_photos(str(tmp_path))
+
+
 # --- Photos kept out -----------------------------------------------------------------------------
 
 
@@ -450,6 +466,55 @@ def test_tfds_without_images(tmp_path):
     tfds.core.add_data_dir(tmp_path)
     with pytest.raises(UserError, match="holds no images"):
         open_photos("tfds:fst_numbers")
+
+
+def store(folder, name, features, example):
+    """Makes a TFDS data set of twelve times the same example; gives its `--content`."""
+    import tensorflow_datasets as tfds
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": [(index, example) for index in range(12)]},
+        data_dir=folder,
+    )
+    tfds.core.add_data_dir(folder)
+    return f"tfds:{name}"
+
+
+def test_tfds_of_floats_is_refused(tmp_path):
+    import tensorflow_datasets as tfds
+
+    depth = tfds.features.Image(shape=(None, None, 1), dtype=np.float32)
+    picture = np.random.default_rng(1).random((40, 50, 1), np.float32)
+    content = store(tmp_path, "fst_depths", {"image": depth}, {"image": picture})
+    with pytest.raises(UserError, match=r"holds no photos but 'image' of float32; name a data set"):
+        open_photos(content)
+
+
+def test_tfds_of_floats_and_photos_gives_the_photos(tmp_path):
+    import tensorflow_datasets as tfds
+
+    depth = tfds.features.Image(shape=(None, None, 1), dtype=np.float32)
+    features = {"image": depth, "photo": tfds.features.Image(encoding_format="png")}
+    floats = np.random.default_rng(1).random((40, 50, 1), np.float32)
+    example = {"image": floats, "photo": np.full((40, 50, 3), 72, np.uint8)}
+    photos = open_photos(store(tmp_path, "fst_rooms", features, example))
+    assert set(greys(batches(photos)).ravel()) == {9}
+    ((_, picture),) = itertools.islice(photos.pictures(photos, 50), 1)
+    assert (picture == 72).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tfds_of_16_bits(tmp_path, channels):
+    import tensorflow_datasets as tfds
+
+    deep = tfds.features.Image(shape=(None, None, channels), dtype=np.uint16, encoding_format="png")
+    picture = np.full((40, 50, channels), 100 * 257, np.uint16)
+    picture[..., 3:] = 65535
+    content = store(tmp_path, f"fst_deep{channels}", {"image": deep}, {"image": picture})
+    np.testing.assert_allclose(batches(open_photos(content)), 100, atol=1)
 
 
 def test_photos_are_found_as_the_folder_lists_them(photos):

@@ -6,6 +6,7 @@ by calling the very signature that TensorFlow Serving would call.
 """
 
 import json
+import os
 import runpy
 import shutil
 import sys
@@ -126,6 +127,21 @@ def test_onnx_folder(style, folder, tmp_path, run_example):
     check_folder(style, folder, tmp_path, suffixed=False)
     assert read(tmp_path / "large.png").shape == (40, 52, 3)
     assert read(tmp_path / "small.bmp").shape == (16, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("example", "kind"), [("tfdata_pipeline.py", "saved_model"), ("onnx_folder.py", "model.onnx")]
+)
+def test_odd_names_are_done_and_pipes_named(example, kind, style, tmp_path, run_example):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "in").mkdir()
+    Image.fromarray(draw_photo(1, 40, 52)).save(os.fsencode(tmp_path / "in" / name))
+    os.mkfifo(tmp_path / "in" / "pipe.jpg")  # Opened, it would keep the example for ever.
+    code, out, errors = run_example(example, style / kind, tmp_path / "in", tmp_path / "out")
+    assert code == 1
+    assert "1 of 2 stylised" in out
+    assert [line for line in errors if "pipe.jpg" in line] == errors[-1:]
+    assert os.listdir(tmp_path / "out") == [name]
 
 
 @pytest.mark.parametrize(

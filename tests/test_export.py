@@ -91,9 +91,13 @@ PICTURES = {
 }
 
 
+EMPTY = {kind: np.zeros((0, 33, 47, 3), kind) for kind in ("uint8", "float32")}
+
+
 @pytest.fixture(scope="module")
 def served(trained, tmp_path_factory):
-    return serve(trained.saved_model_path, tmp_path_factory.mktemp("client"), PICTURES)
+    arrays = {**PICTURES, **EMPTY}
+    return serve(trained.saved_model_path, tmp_path_factory.mktemp("client"), arrays)
 
 
 def test_signatures_are_those_of_the_contract(served):
@@ -130,9 +134,42 @@ def test_it_makes_the_pictures_that_fst_makes(trained, served, name):
     assert np.abs(wanted - PICTURES[name].astype(np.float32)).mean() > 5
 
 
+def test_a_batch_of_no_picture_gives_one(served, onnx_session):
+    for kind in EMPTY:
+        found = served[1][kind]
+        assert (found.shape, found.dtype) == ((0, 33, 47, 3), kind)
+    (found,) = onnx_session.run(["stylized"], {"image": EMPTY["uint8"]})
+    assert (found.shape, found.dtype) == ((0, 33, 47, 3), np.uint8)
+
+
 def test_pictures_of_a_batch_do_not_mix(served):
     _, results = served
     assert np.abs(results["alone"][0].astype(int) - results["batch"][1]).max() <= 1
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_keras_layer_within_a_model_of_mixed_precision(trained, policy):
+    """As docs/serving.md says: with a dtype of its own, and not without."""
+    import keras
+
+    before, place = keras.config.dtype_policy(), trained.saved_model_path
+    try:
+        keras.config.set_dtype_policy(policy)
+        options = {"call_endpoint": "float", "trainable": False}
+        style = keras.layers.TFSMLayer(place, **options, dtype="float32")
+        image = keras.Input((33, 50, 3))
+        stylised = style(keras.layers.Rescaling(255.0)(image))["stylized"]
+        model = keras.Model(image, keras.layers.Conv2D(2, 3)(stylised))
+        assert model.compute_dtype == keras.config.dtype_policy().compute_dtype != "float32"
+        photo = PICTURES["alone"].astype(np.float32)
+        assert np.isfinite(model.predict(photo / 255.0, verbose=0).astype(np.float32)).all()
+        found = np.asarray(style(photo)["stylized"])
+        wanted = fst.load(trained.folder)(photo[0])
+        np.testing.assert_allclose(found[0], wanted, atol=0.05)
+        with pytest.raises(Exception, match="float"):
+            keras.layers.TFSMLayer(place, **options)(photo)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def test_half_precision_halves_the_files_and_hardly_moves_the_picture(network, trained, tmp_path):
@@ -470,12 +507,3 @@ def test_wrong_use_is_one_line(trained, tmp_path, arguments, told):
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "full" / "diary.txt").read_text() == "dear diary"
-
-
-def test_without_onnx_the_package_is_named(trained, tmp_path, monkeypatch):
-    from fst import export as room
-    from fst.errors import UserError
-
-    monkeypatch.setattr(room, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match="--format onnx needs the package onnx: pip install onnx"):
-        room.export_onnx(trained.read_weights(), tmp_path / "a.onnx")

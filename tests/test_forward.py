@@ -7,12 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_photo, random_network, weights_of
+from conftest import ROOT, draw_photo, random_network, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fst import engines, forward_tensorflow
+import fst
+from fst import engines, forward_tensorflow, packages
 from fst.architecture import shapes
 from fst.checkpoint import Checkpoint
 from fst.errors import UserError
@@ -98,8 +99,8 @@ def test_half_precision_only_where_it_loses_nothing():
 def machine(monkeypatch):
     """Sets which packages are installed, and whether there is a GPU."""
 
-    def make(*packages, gpu=False):
-        monkeypatch.setattr(engines, "find_spec", lambda name: name in packages or None)
+    def make(*there, gpu=False):
+        monkeypatch.setattr(packages, "find_spec", lambda name: name in there or None)
         monkeypatch.setattr(engines.shutil, "which", lambda _: "nvidia-smi" if gpu else None)
         monkeypatch.setattr(engines.os.path, "exists", lambda _: False)
 
@@ -142,6 +143,25 @@ def test_openvino_reports_to_nobody(tmp_path):
     done = conftest.run(*command, "--engine", "openvino", env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(home.glob("intel*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"engine": "torch"}, "--engine is one of auto, tensorflow, openvino, onnxruntime, not 't"),
+        ({"engine": "TensorFlow"}, "not 'TensorFlow'"),
+        ({"engine": ""}, "not ''"),
+        ({"engine": None}, "not 'None'"),
+        ({"precision": "float16"}, "--precision is one of float32, bfloat16, not 'float16'"),
+        ({"engine": "openvino", "precision": "int8"}, "not 'int8'"),
+        ({"engine": "tensorflow", "precision": "bfloat16"}, "is offered by --engine openvino"),
+    ],
+)
+def test_what_is_no_engine_is_one_line(options, told):
+    with pytest.raises(UserError) as error:
+        fst.load("udnie", str(ROOT / "checkpoints"), **options)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_bfloat16_is_openvinos(machine):

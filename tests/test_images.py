@@ -18,6 +18,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
+from tiffs import RGB, write_tiff
 
 from fst import files, images
 from fst.errors import UserError
@@ -193,29 +194,37 @@ def test_reads_a_path_of_either_kind(tmp_path):
     assert files.read_bytes(tmp_path / "a.bin") == files.read_bytes(str(tmp_path / "a.bin"))
 
 
-def test_bad_paths_end_in_one_line(tmp_path):
+def test_bad_paths_end_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "empty.jpg").touch()
     os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    listener = socket.socket(socket.AF_UNIX)
+    monkeypatch.chdir(tmp_path)  # The paths of sockets must be short.
+    listener.bind("socket.jpg")
     for path, says in [
         (tmp_path / "missing.jpg", "no such file"),
         (tmp_path, "is a folder"),
         (tmp_path / "empty.jpg", "is empty"),
         (tmp_path / "pipe.jpg", "is not a regular file"),
+        (tmp_path / "device.jpg", "is not a regular file"),
+        (tmp_path / "socket.jpg", "is not a regular file"),
+        (tmp_path / "dangling.jpg", "is a link to a file that is not there"),
         (tmp_path / "empty.jpg" / "a.jpg", "cannot be read: Not a directory"),
         ("zero\0byte.jpg", "cannot be read"),
     ]:
         with pytest.raises(ImageError, match=says) as error:
             files.read_bytes(path)
-        assert one_line(error).startswith(str(path))
+        assert one_line(error).startswith(files.shown(path))
 
 
 def test_unreadable_file(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(b"abc")
 
-    def refuse(path):
+    def refuse(path, name):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # Root may read everything, so no chmod.
+    monkeypatch.setattr(files, "open_regular", refuse)  # Root may read everything, so no chmod.
     with pytest.raises(ImageError, match=r"a\.jpg: cannot be read: Permission denied"):
         files.read_bytes(tmp_path / "a.jpg")
 
@@ -1164,6 +1173,65 @@ def test_find_images_survives_link_loops_and_follows_links(tmp_path):
     (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
     found = images.find_images(tmp_path / "photos")
     assert [path.name for path in found] == ["b.jpg", "a.jpg"]
+
+
+def begun_as(file_format, **options):
+    """The bytes of a small picture in a format, to be called by a name that does not tell it."""
+    if file_format == "HEIF":
+        return encode(GRADIENT, "HEIF")
+    return encode(GRADIENT, file_format, **options)
+
+
+@pytest.mark.parametrize(
+    "file_format", ["JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF"]
+)
+@pytest.mark.parametrize("name", ["photo", "photo.dat", "photo.jpg~", "IMG_1.JPG_original"])
+def test_a_picture_is_found_by_what_it_is(tmp_path, file_format, name):
+    path = tmp_path / name
+    path.write_bytes(begun_as(file_format))
+    assert images.look_through(tmp_path) == ([path], [])
+    assert images.load_picture(path).rgb.shape == GRADIENT.shape
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.mpo", "a.pjpeg", "a.apng", "a.dib"])
+def test_unusual_suffixes_are_pictures_unopened(tmp_path, name):
+    (tmp_path / name).touch()
+    assert images.look_through(tmp_path) == ([tmp_path / name], [])
+
+
+def test_what_is_no_picture_is_left_out_and_told(tmp_path):
+    others = {
+        "a.txt": b"BMW and Mercedes",
+        "b.mp4": b"\0\0\0\x20ftypisom",
+        "c.wav": b"RIFF\0\0\0\0WAVEfmt ",
+        "d.dng": write_tiff(np.zeros((9, 9, 3)), 8, RGB, tags=[(50706, "I", [1])]),
+        "e.nef": write_tiff(np.zeros((9, 9, 3)), 8, RGB, tags=[(254, "I", [1]), (330, "I", [8])]),
+        "f.tfw": b"II*\0",
+        "g": b"",
+    }
+    for name, data in others.items():
+        (tmp_path / name).write_bytes(data)
+    os.mkfifo(tmp_path / "h")  # Opened, it would keep the reader for ever.
+    (tmp_path / "i").symlink_to("/dev/zero")
+    (tmp_path / "j").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".hidden").touch()
+    found, left_out = images.look_through(tmp_path)
+    assert found == []
+    assert [path.name for path in left_out] == [*others, "h", "i", "j"]
+    told = f"{tmp_path}: 10 files are no pictures, left out: a.txt, b.mp4, c.wav, ..."
+    assert images.left_out_words(left_out, tmp_path) == told
+    assert images.left_out_words(left_out[:1], tmp_path).endswith(
+        "1 file is no picture, left out: a.txt"
+    )
+
+
+def test_only_files_of_unknown_names_are_opened(tmp_path, monkeypatch):
+    opened, open_regular = [], files.open_regular
+    monkeypatch.setattr(files, "open_regular", lambda p: opened.append(p.name) or open_regular(p))
+    for name in ("a.jpg", "b.tif", "c.heic", "d.txt", "e.jpg"):
+        (tmp_path / name).touch()
+    images.look_through(tmp_path)
+    assert opened == ["d.txt"]
 
 
 def test_find_images_in_no_folder(tmp_path):

@@ -516,13 +516,13 @@ def test_contact_sheet_without_styles_is_one_line(monkeypatch, capsys, tmp_path)
 
 @pytest.fixture
 def trip(tmp_path):
-    """A folder with photos of several sizes on two levels, a text and a hidden photo."""
+    """A folder with photos of several sizes on two levels, a hidden photo and a hidden text."""
     folder = tmp_path / "trip"
     write(folder / "start.JPG", 1, 33, 47)
     write(folder / "day1" / "sea.png", 2, 16, 64)
     write(folder / "day1" / "noon" / "sun.webp", 3, 50, 21)
     write(folder / ".hidden.png", 4)
-    (folder / "notes.txt").write_text("sunny")
+    (folder / ".notes.txt").write_text("sunny")
     return folder
 
 
@@ -579,6 +579,38 @@ def test_photos_of_an_iphone_become_jpegs_beside_those_of_the_same_name(stylise,
     refused = stylise(tmp_path / "in" / "IMG_1.HEIC", "-o", tmp_path / "a.heic")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "names no known format; use one of .avif" in refused.err
+
+
+def test_unusual_names_of_photos_are_done_and_other_files_told(stylise, tmp_path):
+    folder = tmp_path / "in"
+    for seed, name in enumerate(("a.jpg", "b.jfif", "c.JPE", "d.mpo", "e.jpg_large", "f.dib")):
+        picture = Image.fromarray(draw_photo(seed, 40, 56))
+        folder.mkdir(exist_ok=True)
+        picture.save(folder / name, "BMP" if name == "f.dib" else "JPEG")
+    for name in ("notes.txt", "clip.mp4"):
+        (folder / name).write_text("no photo")
+    done = stylise(folder, "-o", tmp_path / "out")
+    assert (done.code, done.out) == (0, f"6 of 6 stylised into {tmp_path / 'out'}\n")
+    assert done.err == (f"note: {folder}: 2 files are no pictures, left out: clip.mp4, notes.txt\n")
+    names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg_large.jpg", "f.bmp"]
+    assert files(tmp_path / "out") == names
+    for name in names:
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.format == ("BMP" if name == "f.bmp" else "JPEG")
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.mpo", "a"])
+def test_a_folder_of_one_photo_of_an_unusual_name(stylise, tmp_path, name):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(draw_photo(1, 40, 56)).save(tmp_path / "in" / name, "JPEG")
+    assert stylise(tmp_path / "in", "-o", tmp_path / "out").code == 0
+    assert files(tmp_path / "out") == ["a.jpg"]
+
+
+def test_files_of_an_output_inside_the_input_are_not_told_of(stylise, trip):
+    (trip / "stylised").mkdir()
+    (trip / "stylised" / "log.txt").write_text("no photo")
+    assert stylise(trip, "-o", trip / "stylised", "--recursive").err == ""
 
 
 def test_output_inside_the_input_is_not_read(stylise, trip):
@@ -821,6 +853,8 @@ WRONG = {
     "missing photo": ("waves {in}/none.png -o {tmp}/b.png", "{in}/none.png: no such file"),
     "one of two missing": ("waves {in}/a.png {in}/no -o {tmp}/b", "{in}/no: no such file"),
     "no photos": ("waves {tmp}/empty -o {tmp}/b", "{tmp}/empty: the folder holds no photos"),
+    "no photos but others": ("waves {tmp}/texts -o {tmp}/b", "no photos (left out: a.txt); give"),
+    "dangling link": ("waves {tmp}/link.jpg -o {tmp}/b.jpg", "link to a file that is not there"),
     "photos further down": ("waves {tmp}/deep -o {tmp}/b", "--recursive"),
     "unknown suffix": ("waves {in}/a.png -o {tmp}/b.pdf", "b.pdf: the suffix names no known"),
     "several into a file": ("waves {in}/a.png {in}/c.png -o {tmp}/b.jpg", "name a folder"),
@@ -849,6 +883,9 @@ def test_wrong_use_is_one_line_before_tensorflow(styles, gallery, no_tensorflow,
     for name in ("in/a.png", "in/c.png", "deep/er/a.png", "else/c.png"):
         write(tmp_path / name)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "text").write_text("")
     before = files(tmp_path)
     places = {"in": str(tmp_path / "in"), "tmp": str(tmp_path)}

@@ -602,6 +602,15 @@ def test_weights_file(vgg_file, monkeypatch):
     np.testing.assert_array_equal(load_vgg19()(image, ["relu1_1"])[0], by_name)
 
 
+@pytest.mark.parametrize("name", ["w.h5", "vgg19", "vgg19.keras"])
+def test_weights_file_of_any_name(vgg_file, tmp_path, name):
+    (tmp_path / name).symlink_to(vgg_file)
+    image = picture(32, 32)[None]
+    (found,) = load_vgg19(str(tmp_path / name))(image, ("relu1_2",))
+    (wanted,) = load_vgg19(str(vgg_file))(image, ("relu1_2",))
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_missing_weights_file(tmp_path):
     with pytest.raises(UserError, match=r"--vgg-weights.*no file.*nowhere\.h5"):
         load_vgg19(str(tmp_path / "nowhere.h5"))

@@ -3,17 +3,18 @@
 import http.server
 import json
 import os
+import shlex
 import shutil
 import threading
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import ROOT, run
 from PIL import Image
 from tiny import command_of, tiny_options
 
 from fst import cli, files
-from fst.config import TrainingConfig
+from fst.config import TrainingConfig, infer_command
 from fst.errors import UserError
 
 
@@ -245,6 +246,25 @@ class TestRun:
         (tmp_path / "file").write_text("in the way")
         text = complaint({**options, "output": str(tmp_path / "file")})
         assert "--output" in text
+
+
+class TestHint:
+    @pytest.mark.parametrize("name", ["tiny", "all"])
+    def test_does_what_it_says(self, options, style, tmp_path, name):
+        # Relative, with a space, and not where infer.py looks by itself.
+        output = os.path.relpath(tmp_path / "my styles", ROOT)
+        done = run(*command_of({**options, "output": output, "name": name, "steps": 2}))
+        assert done.returncode == 0, done.stderr
+        words = shlex.split(done.stdout.partition("; try: ")[2])
+        assert words[0] == "python"
+        places = {"PHOTO": style, "stylised.jpg": tmp_path / "out.jpg"}
+        stylised = run(*(places.get(word, word) for word in words[1:]))
+        assert (stylised.returncode, stylised.stderr) == (0, "")
+        assert (tmp_path / "out.jpg").is_file()
+
+    @pytest.mark.parametrize("output", ["checkpoints", "checkpoints/", "./checkpoints"])
+    def test_is_short_where_infer_looks_by_itself(self, output):
+        assert infer_command("mine", output) == "python infer.py mine PHOTO -o stylised.jpg"
 
 
 class _WithReplicas:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -19,7 +20,7 @@ from PIL import Image
 from tiny import contents, litter, read_losses, read_state, read_weights, tiny_options
 
 import fst
-from fst import checkpoint, training
+from fst import checkpoint, packages, training
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.previews import Previews
@@ -400,6 +401,16 @@ class TestPhotos:
             run(options, content=str(folder), preview=(str(photos / "photo00.jpg"),))
         assert "--content" in one_line(error)
 
+    @pytest.mark.usefixtures("steps_only")
+    def test_files_that_are_no_photos_are_told(self, options, photos, tmp_path):
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        shutil.copy(photos / "photo03.jpg", folder / "a.jfif")
+        (folder / "notes.txt").write_text("no photo")
+        _, events = run(options, content=str(folder))
+        told = f"note: --content: {folder}: 1 file is no picture, left out: notes.txt"
+        assert told in events
+
     def test_preview_of_a_strip_stays_small(self, options, tmp_path):
         Image.new("RGB", (600, 3), "red").save(tmp_path / "strip.png")
         config = TrainingConfig(**{**options, "preview": (str(tmp_path / "strip.png"),)})
@@ -564,17 +575,24 @@ def test_float16_scales_its_loss(options):
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def test_tensorboard_missing_is_one_line(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise ImportError("TensorBoard is not installed")
+def test_tensorboard_missing_is_told_before_anything_is_read(monkeypatch, tmp_path):
+    class Hidden:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] == "tensorboard":
+                raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(tf.summary, "create_file_writer", refuse)
-    with pytest.raises(UserError, match="--tensorboard needs the tensorboard package"):
+    monkeypatch.setattr("sys.meta_path", [Hidden(), *sys.meta_path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UserError, match="--tensorboard needs the package tensorboard"):
+        train(TrainingConfig("no_such_picture.jpg", output=str(tmp_path), tensorboard=True))
+    with pytest.raises(UserError, match="--tensorboard needs the package tensorboard"):
         open_tensorboard(checkpoint.Checkpoint(tmp_path))
 
 
 def test_tensorboard_gets_every_term(tmp_path, monkeypatch):
     written = []
+    monkeypatch.setattr(packages, "missing", lambda name: [])  # Nothing of it is used here.
     monkeypatch.setattr(tf.summary, "create_file_writer", lambda _: tf.summary.create_noop_writer())
     monkeypatch.setattr(tf.summary, "scalar", lambda *item, step: written.append((*item, step)))
     open_tensorboard(checkpoint.Checkpoint(tmp_path))(7, (1.0, 2.0, 3.0, 4.0))

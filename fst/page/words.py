@@ -7,13 +7,14 @@ import re
 import streamlit as st
 
 from fst.errors import UserError
+from fst.files import shown
 
 _log = logging.getLogger("fst.page")
 
 
 def plain(text):
     """`text` such that Markdown shows it as it is, in one line: it may hold a visitor's words."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|$:~.&-])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$:~.&-])", r"\\\1", shown(" ".join(str(text).split())))
 
 
 @contextlib.contextmanager
