@@ -28,9 +28,8 @@ import numpy as np
 from keras import ops
 
 import fst
-from fst import errors, files, images, vgg19
+from fst import errors, files, images, samples, vgg19
 from fst.config import EMBEDDED_END
-from fst.contact_sheet import sample_photos
 from fst.perceptual import PerceptualLoss, Vgg19Features
 
 ABOUT = (
@@ -194,7 +193,7 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
-    samples = [photo.astype(np.float32) for photo in sample_photos(_SIZE).values()]
+    samples = [photo.astype(np.float32) for photo in samples.load(_SIZE).values()]
     if not arguments.measure:
         ours = sorted((ROOT / "data" / "styles").glob("*.jpg"))
         made = make(arguments.weights, samples + [images.load_rgb(path, _SIZE) for path in ours])
