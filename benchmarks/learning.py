@@ -70,7 +70,8 @@ def draw(rows, path, seconds_per_step):
 
     pictures = list(dict.fromkeys(row[0] for row in rows))
     figure = Figure(figsize=(6 * len(pictures), 4), layout="constrained")
-    for axis, picture in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures):
+    axes = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for axis, picture in zip(axes, pictures, strict=True):
         for start in dict.fromkeys(row[1] for row in rows):
             points = sorted(
                 (int(row[2]) * seconds_per_step, float(row[-1]))

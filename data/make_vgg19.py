@@ -193,15 +193,15 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
-    samples = [photo.astype(np.float32) for photo in samples.load(_SIZE).values()]
+    shown = [photo.astype(np.float32) for photo in samples.load(_SIZE).values()]
     if not arguments.measure:
         ours = sorted((ROOT / "data" / "styles").glob("*.jpg"))
-        made = make(arguments.weights, samples + [images.load_rgb(path, _SIZE) for path in ours])
+        made = make(arguments.weights, shown + [images.load_rgb(path, _SIZE) for path in ours])
         with files.atomic_path(arguments.output) as path, path.open("wb") as file:
             vgg19.write_quantised(file, made, ABOUT)
         print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
     exact, rounded = Vgg19Features(arguments.weights), Vgg19Features(str(arguments.output))
-    photos = [images.load_rgb(name, _SIZE) for name in arguments.photos] or samples
+    photos = [images.load_rgb(name, _SIZE) for name in arguments.photos] or shown
     report(exact, rounded, photos, losses=arguments.measure)
     return 0
 
