@@ -198,7 +198,8 @@ class TrainingConfig:
         for name in _SEVERAL:
             value = getattr(self, name)
             if isinstance(value, (str, int, float)):
-                object.__setattr__(self, name, (value,))
+                value = (value,)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         if not self.start_from:
             object.__setattr__(self, "start_from", NOTHING)
 

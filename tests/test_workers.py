@@ -71,7 +71,9 @@ run(main)
 @pytest.fixture(scope="module")
 def options(photos, style, vgg_file, tmp_path_factory):
     output = tmp_path_factory.mktemp("workers")
-    return tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
+    options = tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
+    # Three styles, so that each of the workers' photos gets one that depends on its place.
+    return {**options, "style": [str(style), *(str(photos / f"photo0{n}.jpg") for n in (3, 5))]}
 
 
 def tf_config(addresses, index=0):
@@ -167,7 +169,9 @@ def test_workers_share_out_exactly_the_batches_of_one_process(options):
     photos = open_photos(config.content, seed=config.seed)
 
     def batches(**share):
-        return [crops.numpy() for crops, _ in photos.batches(config, start_step=3, **share)]
+        stream = photos.batches(config, 3, start_step=3, **share)
+        # The styles beside the crops, as one more row of pixels.
+        return [np.insert(c.numpy(), 0, n.numpy()[:, None, None], axis=1) for c, n in stream]
 
     whole = batches()
     first, second = batches(worker=0, workers=2), batches(worker=1, workers=2)
