@@ -20,9 +20,10 @@ from PIL import Image
 
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 
-from fst import images
+import fst
+from fst import checkpoint, images
 from fst.errors import UserError
-from fst.page import runs, slider, studio, uploads, weights
+from fst.page import runs, slider, studio, thumbnails, uploads, weights
 from fst.page.words import plain
 from tests.conftest import ROOT, draw_photo, wait_for
 from tests.ports import free_ports
@@ -60,6 +61,17 @@ def page_styles(styles, monkeypatch):
     return styles
 
 
+@pytest.fixture
+def sand(page_styles):
+    return checkpoint.find("sand", page_styles)
+
+
+@pytest.fixture
+def page_gallery(gallery, monkeypatch):
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(gallery))
+    return gallery
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -87,14 +99,14 @@ def test_an_upload_is_upright_and_its_preview_small():
     assert upload.preview.shape == (uploads.PREVIEW, uploads.PREVIEW // 2, 3)
 
 
-def test_full_size_is_upright_and_without_private_metadata(page_styles):
+def test_full_size_is_upright_and_without_private_metadata(sand):
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[271] = "Camera"
     exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
     exif[0x013C] = "someone's computer"
     upload = uploads.open_upload("a.jpg", jpeg(height=60, width=90, exif=exif))
-    data, _ = studio.full_size(upload, "sand", studio.Look(), "JPEG")
+    data, _ = studio.full_size(upload, sand, studio.Look(), "JPEG")
     result = Image.open(io.BytesIO(data))
     assert result.size == (60, 90)
     kept = result.getexif()
@@ -103,23 +115,23 @@ def test_full_size_is_upright_and_without_private_metadata(page_styles):
     assert not {0x0112, 0x013C} & set(kept)
 
 
-def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(page_styles):
+def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(sand):
     buffer = io.BytesIO()
     Image.fromarray(draw_photo(4, 60, 90)).convert("RGBA").save(buffer, "PNG")
     upload = uploads.open_upload("a.png", buffer.getvalue())
-    data, small = studio.full_size(upload, "sand", studio.Look(), "PNG", max_side=45)
+    data, small = studio.full_size(upload, sand, studio.Look(), "PNG", max_side=45)
     result = Image.open(io.BytesIO(data))
     assert (result.size, result.mode) == ((45, 30), "RGBA")
     np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
 
 
-def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(page_styles, monkeypatch):
+def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(sand, monkeypatch):
     buffer = io.BytesIO()
     Image.new("RGB", (65_501, 20)).save(buffer, "PNG")
     upload = uploads.open_upload("a.png", buffer.getvalue())
     monkeypatch.setattr(studio, "_paint", lambda *_: pytest.fail("painted"))
     with pytest.raises(UserError, match="choose PNG"):
-        studio.full_size(upload, "sand", studio.Look(), "JPEG")
+        studio.full_size(upload, sand, studio.Look(), "JPEG")
 
 
 def training_form():
@@ -157,48 +169,48 @@ def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tm
     assert asked == [7]
 
 
-def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(page_styles, monkeypatch):
+def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(sand, monkeypatch):
     upload = uploads.open_upload("a.png", jpeg())
-    _, whole = studio.full_size(upload, "sand", studio.Look(), "PNG")
+    _, whole = studio.full_size(upload, sand, studio.Look(), "PNG")
     monkeypatch.setattr(studio, "_WHOLE_BYTES", 0)
     shares = []
 
     def tell(words, share=0.0):
         shares.append(share)
 
-    _, in_strips = studio.full_size(upload, "sand", studio.Look(), "PNG", tell=tell)
+    _, in_strips = studio.full_size(upload, sand, studio.Look(), "PNG", tell=tell)
     assert len(set(shares)) > 10
     assert shares == sorted(shares)
     assert np.abs(whole.astype(int) - in_strips).max() <= 2
 
 
-def test_previews_go_on_beside_a_full_picture(page_styles):
+def test_previews_go_on_beside_a_full_picture(sand):
     upload, seen = uploads.open_upload("a.jpg", jpeg()), []
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 
         def tell(words, share=0.0):
-            seen.append(pool.submit(studio.stylise, "sand", upload.preview).result(timeout=300))
+            seen.append(pool.submit(studio.stylise, sand, upload.preview).result(timeout=300))
 
-        studio.full_size(upload, "sand", studio.Look(), "JPEG", tell=tell)
+        studio.full_size(upload, sand, studio.Look(), "JPEG", tell=tell)
     assert len(seen) > 1
 
 
-def test_who_leaves_frees_the_turn_for_the_next(page_styles):
+def test_who_leaves_frees_the_turn_for_the_next(sand):
     upload = uploads.open_upload("a.jpg", jpeg())
 
     def leave(words, share=0.0):
         raise KeyboardInterrupt  # As Streamlit's own, no Exception.
 
     with pytest.raises(KeyboardInterrupt):
-        studio.full_size(upload, "sand", studio.Look(), "JPEG", tell=leave)
+        studio.full_size(upload, sand, studio.Look(), "JPEG", tell=leave)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        work = pool.submit(studio.full_size, upload, "sand", studio.Look(), "JPEG")
+        work = pool.submit(studio.full_size, upload, sand, studio.Look(), "JPEG")
         assert work.result(timeout=300)
 
 
-def test_look_changes_the_picture_as_asked(page_styles):
+def test_look_changes_the_picture_as_asked(sand):
     photo = draw_photo(3)
-    stylised = studio.stylise("sand", photo)
+    stylised = studio.stylise(sand, photo)
     assert not np.array_equal(stylised, photo)
     none = studio.dress(photo, stylised, studio.Look(strength=0))
     np.testing.assert_array_equal(none, photo)
@@ -206,13 +218,13 @@ def test_look_changes_the_picture_as_asked(page_styles):
     assert np.ptp(grey, axis=-1).max() == 0
 
 
-def test_strokes_that_would_take_too_large_a_picture_are_refused(page_styles):
+def test_strokes_that_would_take_too_large_a_picture_are_refused(sand):
     huge = np.broadcast_to(np.zeros(3, np.uint8), (4000, 5000, 3))
     with pytest.raises(UserError, match="coarser strokes"):
-        studio.stylise("sand", huge, scale=2.0)
+        studio.stylise(sand, huge, scale=2.0)
 
 
-def test_ten_at_once_are_all_answered_one_network_call_at_a_time(page_styles, monkeypatch):
+def test_ten_at_once_are_all_answered_one_network_call_at_a_time(sand, monkeypatch):
     busy, most = [], []
 
     def slow(image):
@@ -225,11 +237,92 @@ def test_ten_at_once_are_all_answered_one_network_call_at_a_time(page_styles, mo
     monkeypatch.setattr(studio, "_model", lambda *_: slow)
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         photos = [draw_photo(seed) for seed in range(10)]
-        results = list(pool.map(lambda photo: studio.stylise("sand", photo), photos))
+        results = list(pool.map(lambda photo: studio.stylise(sand, photo), photos))
     for photo, result in zip(photos, results, strict=True):
         np.testing.assert_array_equal(photo, result)
     assert len(most) == 10
     assert max(most) == 1
+
+
+def test_styles_of_a_gallery_and_their_blends(page_gallery):
+    found = studio.styles()
+    assert list(found) == ["dusk", "gallery/moss", "moss", "reef", "sand"]
+    assert studio.partners("dusk", found) == ["gallery/moss", "reef"]
+    assert studio.partners("sand", found) == []
+    photo, dusk, reef = draw_photo(3), found["dusk"], found["reef"]
+    blend = studio.blend(dusk, reef, 0.25)
+    assert blend == checkpoint.find("dusk=0.75,reef=0.25", page_gallery)
+    assert studio.blend(dusk, reef, 0) == dusk
+    for style, wanted in ((dusk, "dusk"), (blend, {"dusk": 3, "reef": 1}), (found["sand"], "sand")):
+        expected = fst.load(wanted, page_gallery)(photo).astype(int)
+        assert np.abs(studio.stylise(style, photo) - expected).max() <= 1
+
+
+def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery, monkeypatch):
+    upload = uploads.open_upload("a.jpg", jpeg(21, 300, 200))
+    dusk, reef = (checkpoint.find(name, page_gallery) for name in ("dusk", "reef"))
+    assert thumbnails.kept(upload, dusk) is None
+    data = thumbnails.paint(upload, dusk)
+    small = np.asarray(Image.open(io.BytesIO(data)))
+    assert small.shape == (thumbnails.SIDE, thumbnails.SIDE, 3)
+    wanted = studio.stylise(dusk, thumbnails.square(upload)).astype(int)
+    assert np.abs(small - wanted).mean() < 8  # What JPEG loses of a picture so rough.
+    # The middle of the photo.
+    whole = images.resize(upload.preview[50:250], thumbnails.SIDE, thumbnails.SIDE)
+    np.testing.assert_array_equal(thumbnails.square(upload), whole)
+    monkeypatch.setattr(studio, "stylise", lambda *_: pytest.fail("painted again"))
+    assert thumbnails.kept(upload, dusk) == thumbnails.paint(upload, dusk) == data
+    assert thumbnails.kept(upload, reef) is None
+    assert thumbnails.kept(uploads.open_upload("b.jpg", jpeg(22)), dusk) is None
+
+
+def test_thumbnails_of_a_style_that_is_trained_anew_are_painted_again(page_gallery, tmp_path):
+    upload = uploads.open_upload("a.jpg", jpeg(23))
+    shutil.copytree(page_gallery / "sand", tmp_path / "sand")
+    style = checkpoint.find("sand", tmp_path)
+    before = thumbnails.paint(upload, style)
+    shutil.copy(page_gallery / "moss" / "network.weights.h5", tmp_path / "sand")
+    assert thumbnails.kept(upload, style) is None
+    assert thumbnails.paint(upload, style) != before
+
+
+def test_thumbnails_that_are_kept_have_a_limit(page_gallery, monkeypatch):
+    monkeypatch.setattr(thumbnails, "_MOST", 2)
+    style = checkpoint.find("dusk", page_gallery)
+    given = [uploads.open_upload("a.jpg", jpeg(seed)) for seed in (31, 32, 33)]
+    for upload in given:
+        thumbnails.paint(upload, style)
+    assert [thumbnails.kept(upload, style) is None for upload in given] == [True, False, False]
+
+
+def stylise_page():
+    from fst.page import stylise_view
+
+    stylise_view.show({})
+
+
+def test_every_style_is_shown_and_a_damaged_one_is_told_in_its_place(
+    gallery, monkeypatch, tmp_path
+):
+    from streamlit.testing.v1 import AppTest
+
+    for name in ("gallery", "sand"):
+        shutil.copytree(gallery / name, tmp_path / name)
+    (tmp_path / "sand" / "network.weights.h5").write_bytes(b"no weights")
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(tmp_path))
+    page = AppTest.from_function(stylise_page).run(timeout=300)
+    labels = [button.label for button in page.button]
+    assert labels[:4] == ["dusk", "moss", "reef", "sand"]
+    assert len(page.get("image")) == 3
+    (error,) = page.error
+    assert "cannot be loaded" in error.value
+    (blend,) = [box for box in page.selectbox if box.label == "Blend with"]
+    assert blend.options == ["nothing", "moss", "reef"]
+    assert not [slider for slider in page.slider if slider.label.startswith("Share")]
+    page = blend.select("reef").run(timeout=300)
+    (share,) = [slider for slider in page.slider if slider.label == "Share of reef"]
+    assert share.value == 0.5
+    assert len(page.error) == 1
 
 
 def test_transparency_is_kept_in_a_png_and_white_in_a_jpeg():
@@ -345,11 +438,12 @@ def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(caplog):
 
 
 @pytest.fixture(scope="module")
-def server(styles, vgg_file, tmp_path_factory):
-    """The address of the page with two tiny styles, and its process."""
+def server(styles, gallery, vgg_file, tmp_path_factory):
+    """The address of the page with two tiny styles and a gallery, and its process."""
     port = free_ports()
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(styles, folder / "styles")
+    shutil.copytree(gallery / "gallery", folder / "styles" / "gallery")
     environment = {
         **os.environ,
         "FST_PAGE_CHECKPOINTS": str(folder / "styles"),
@@ -435,8 +529,33 @@ def test_a_visitor_stylises_and_downloads(tab):
     tab.get_by_role("button", name="Make the picture").click()
     with tab.expect_download() as download:
         tab.get_by_role("button", name="Download JPEG").click()
-    assert download.value.suggested_filename == "holiday_sand.jpg"
+    assert download.value.suggested_filename == "holiday_dusk.jpg"
     assert images.load_picture(str(download.value.path())).rgb.shape == (700, 900, 3)
+
+
+def test_a_visitor_chooses_a_style_seen_on_their_photo_and_blends_it(tab):
+    sample = shown(tab)
+    thumbnail = tab.locator(".st-key-styles img")
+    assert thumbnail.count() == 5
+    before = [thumbnail.nth(index).get_attribute("src") for index in range(5)]
+    assert len(set(before)) == 5  # None is the photo itself, which all were at first.
+    give(tab, "holiday.jpg", jpeg(7, height=300, width=400))
+    first = shown(tab, before=sample)
+    wait_for(lambda: thumbnail.first.get_attribute("src") not in before)
+    tab.get_by_role("button", name="reef", exact=True).click()
+    reef = shown(tab, before=first)
+    tab.get_by_role("combobox", name="Blend with").click()
+    tab.get_by_role("option", name="moss").click()
+    half = shown(tab, before=reef)
+    tab.get_by_role("slider", name="Share of moss").press("ArrowRight")
+    shown(tab, before=half)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.get_by_role("button", name="Make the picture").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download JPEG").click()
+    assert download.value.suggested_filename == "holiday_moss_0.55_reef_0.45.jpg"
+    tab.get_by_role("button", name="sand", exact=True).click()
+    tab.get_by_text("Blend with").wait_for(state="detached")
 
 
 def swipe(page, x, y, across=0, down=0):

@@ -10,12 +10,20 @@ _SHEET = """<style>
   clip-path: none; white-space: normal; font-size: 0.875rem }}
 .stFileChip [role=alert]::after {{ content: " Give a JPEG or PNG, {limit} MB at most." }}
 .st-key-styles {{ display: grid; gap: 0.75rem;
-  grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)) }}
+  grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)) }}
 .st-key-styles > div {{ min-width: 0; width: 100% }}
 .st-key-styles .stVerticalBlock {{ gap: 0.375rem }}
 .st-key-styles button {{ padding-inline: 0.25rem }}
 .st-key-styles button p {{ font-size: 0.875rem; overflow-wrap: anywhere }}
 .st-key-styles img {{ width: 100% }}
+/* Dozens of styles: a window of their own beside the photo, and on a phone a strip below it. */
+@media (min-width: 641px) {{
+  .st-key-styles {{ max-height: 28rem; overflow-y: auto; padding: 2px 0.5rem 2px 2px }}
+}}
+@media (max-width: 640px) {{
+  .st-key-styles {{ grid-auto-flow: column; grid-template: auto auto / none;
+    grid-auto-columns: 104px; overflow-x: auto; padding: 2px 2px 0.5rem }}
+}}
 </style>"""
 
 

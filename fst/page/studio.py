@@ -5,14 +5,12 @@ import dataclasses
 import threading
 
 import matplotlib.cbook
-import numpy as np
 import streamlit as st
 
-import fst
 from fst import checkpoint, engines, images, look
 from fst.errors import UserError
 from fst.page import settings, uploads
-from fst.stylizer import usual_rows
+from fst.stylizer import SharedNetwork, Stylizer, usual_rows
 
 # Previews and full pictures have a lock each: behind a large photo a preview would wait for
 # minutes. Two at a time of the same kind would not be faster, and would take their memory at once.
@@ -20,8 +18,6 @@ _one_preview = threading.Lock()
 _one_full = threading.Lock()
 
 _WHOLE_BYTES = 2 * 2**30  # of memory: a picture that needs more is worked on strip by strip
-
-_THUMBNAIL = 256  # px
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +32,37 @@ class Look:
     sharpen: float = 1.0
 
 
-def names():
-    """The names of the styles that can be applied, sorted."""
+def styles():
+    """The styles that can be applied: a dictionary from names, sorted, to `Checkpoint`s."""
     root = settings.styles_folder()
-    return [n for n in checkpoint.names(root) if _file(n).is_file()]
+    found = {name: checkpoint.find(name, root) for name in checkpoint.names(root)}
+    return {name: style for name, style in found.items() if style.weights_path.is_file()}
 
 
-def thumbnail(name):
-    """The sample photo in a style, uint8 `[256, 256, 3]`; made once, and again if trained anew."""
-    return _thumbnail(name, _trained_at(name))
+def partners(name, found):
+    """The names of the styles that a style can be blended with: the others of its gallery.
+
+    Args:
+        name: of the style.
+        found: what `styles` returned.
+    """
+    style = found[name]
+    if style.style_weights is None:
+        return []
+    return [n for n, s in found.items() if s.folder == style.folder and n != name]
+
+
+def blend(style, other, share):
+    """The blend of two styles of one gallery, a `Checkpoint`.
+
+    Args:
+        style: the `Checkpoint` of the one.
+        other: the `Checkpoint` of the other.
+        share: of the other, 0-1.
+    """
+    pairs = zip(style.style_weights, other.style_weights, strict=True)
+    weights = tuple((1 - share) * one + share * two for one, two in pairs)
+    return checkpoint.Checkpoint(style.folder, weights)
 
 
 @st.cache_resource(show_spinner=False)
@@ -54,25 +72,25 @@ def sample():
         return uploads.open_upload("grace_hopper.jpg", file.read())
 
 
-def preview(upload, name, scale=1.0):
+def preview(upload, style, scale=1.0):
     """A photo's preview in a style, before the rest of the look; the last few are kept.
 
     Args:
         upload: the `fst.page.uploads.Upload`.
-        name: of the style.
+        style: the `Checkpoint` of a style or blend.
         scale: as for `fst.look.at_scale`.
 
     Raises:
         UserError: as `stylise`.
     """
-    return _preview(upload.digest, name, _trained_at(name), scale, upload.preview)
+    return _preview(upload.digest, style, trained_at(style), scale, upload.preview)
 
 
-def stylise(name, rgb, scale=1.0):
+def stylise(style, rgb, scale=1.0):
     """A small picture in a style, before the rest of the look; waits for its turn.
 
     Args:
-        name: of the style.
+        style: the `Checkpoint` of a style or blend.
         rgb: uint8 `[H, W, 3]`.
         scale: as for `fst.look.at_scale`.
 
@@ -80,7 +98,7 @@ def stylise(name, rgb, scale=1.0):
         UserError: the style is gone or damaged, or the enlarged picture is too large.
     """
     _check_size(rgb, scale)
-    model = _model(name, _trained_at(name))
+    model = _model(style, trained_at(style))
     with _one_preview:
         return look.at_scale(model, rgb, scale)
 
@@ -92,12 +110,12 @@ def dress(photo, stylised, settings_of_look):
     return look.finish(mixed, wanted.sharpen, wanted.contrast, wanted.saturation)
 
 
-def full_size(upload, name, wanted, kind, max_side=0, tell=lambda words, share=0.0: None):
+def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=0.0: None):
     """The whole photo in a style, as a file's bytes; one visitor's at a time.
 
     Args:
         upload: the `fst.page.uploads.Upload`.
-        name: of the style.
+        style: the `Checkpoint` of a style or blend.
         wanted: the `Look`.
         kind: `"JPEG"` or `"PNG"`.
         max_side: what a longer side is scaled down to first, px; 0: nothing.
@@ -120,7 +138,7 @@ def full_size(upload, name, wanted, kind, max_side=0, tell=lambda words, share=0
             images.check_fits(kind, *photo.shape[:2])
         except ValueError as error:
             raise UserError(f"{error}: choose PNG or a smaller size") from None
-        stylised = _paint(name, photo, wanted.scale, tell)
+        stylised = _paint(style, photo, wanted.scale, tell)
         tell("writing the file …", 1.0)
         result = dress(photo, stylised, wanted)
         small = images.at_most(result, uploads.PREVIEW)
@@ -137,10 +155,10 @@ def _turn(tell):
         _one_full.release()
 
 
-def _paint(name, photo, scale, tell):
+def _paint(style, photo, scale, tell):
     # Loaded for this picture alone: an engine keeps the memory of the largest it has seen, and
     # OpenVINO's takes no second picture while it works on one.
-    model = fst.load(name, settings.styles_folder(), engine="auto")
+    model = Stylizer(style, engine="auto")
     per_pixel = engines.BYTES_PER_PIXEL[engines.choose()]
 
     def paint(image):
@@ -162,30 +180,33 @@ def _check_size(rgb, scale):
         )
 
 
-def _file(name):
-    return checkpoint.Checkpoint(settings.styles_folder() / name).weights_path
+def trained_at(style):
+    """When a style's weights were written, in ns; it tells that they are others than before.
 
-
-def _trained_at(name):
+    Raises:
+        UserError: they are gone.
+    """
     try:
-        return _file(name).stat().st_mtime_ns
+        return style.weights_path.stat().st_mtime_ns
     except OSError:
-        raise UserError(f"the style '{name}' is gone; choose another") from None
+        raise UserError(f"the style in {style.folder.name} is gone; choose another") from None
+
+
+def _model(style, written):
+    """The style at work, on the network that it shares with the others of its gallery."""
+    with _loading:
+        network = _network(style.folder, written)
+    return Stylizer(style, network=network)
+
+
+_loading = threading.Lock()  # Two visitors would load the same network twice.
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _model(name, trained_at):
-    return fst.load(name, settings.styles_folder(), engine="auto")
+def _network(folder, written):
+    return SharedNetwork(checkpoint.Checkpoint(folder), engine="auto")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _preview(digest, name, trained_at, scale, _rgb):
-    return stylise(name, _rgb, scale)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _thumbnail(name, trained_at):
-    photo = sample().preview
-    side = min(photo.shape[:2])
-    square = images.resize(photo[:side, :side], _THUMBNAIL, _THUMBNAIL)
-    return stylise(name, np.ascontiguousarray(square))
+def _preview(digest, style, written, scale, _rgb):
+    return stylise(style, _rgb, scale)

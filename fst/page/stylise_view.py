@@ -1,10 +1,11 @@
 """The page on which photos are stylised."""
 
+import re
 from pathlib import Path
 
 import streamlit as st
 
-from fst.page import companion, sheet, slider, studio, uploads
+from fst.page import companion, sheet, slider, studio, thumbnails, uploads
 from fst.page.words import plain, told
 
 
@@ -24,12 +25,20 @@ def show(pages):
     upload = None
     with pictures, told():
         upload = _photo()
+    style, waiting = None, []
     with controls, told():
-        style = _style()
+        style = _style(upload or studio.sample(), waiting)
         if "train" in pages:
             st.page_link(pages["train"], label="Train a style of your own", icon=":material/add:")
-    if upload is None or style is None:
-        return
+    if upload is not None and style is not None:
+        _show_stylised(pictures, controls, upload, style)
+    # Last, since it takes a moment for each style; whatever the visitor does comes before it.
+    for one, place in waiting:
+        with told(place):
+            place.image(thumbnails.paint(upload or studio.sample(), one), width="stretch")
+
+
+def _show_stylised(pictures, controls, upload, style):
     with controls:
         wanted = _controls()
     with pictures, told():
@@ -63,29 +72,54 @@ def _photo():
     return st.session_state.upload
 
 
-def _style():
-    """The chosen style's name, or None where there is none."""
-    names = studio.names()
-    if not names:
+def _style(upload, waiting):
+    """The chosen style or blend, a `Checkpoint`, or None where there is none.
+
+    Args:
+        upload: the `Upload` that the styles are shown on.
+        waiting: a list to which the styles are added whose thumbnail is still to be painted, each
+            with its place on the page.
+    """
+    found = studio.styles()
+    if not found:
         st.info("There are no trained styles yet: train one first.")
         return None
-    if st.session_state.get("style") not in names:
-        st.session_state.style = names[0]
+    if st.session_state.get("style") not in found:
+        st.session_state.style = next(iter(found))
     st.subheader("Style")
     with st.container(key="styles"):
-        for name in names:
+        for name, style in found.items():
             with st.container(), told():
-                _choice(name)
-    return st.session_state.style
+                _choice(name, style, upload, waiting)
+    return _blended(st.session_state.style, found)
 
 
-def _choice(name):
-    st.image(studio.thumbnail(name), width="stretch")
-    chosen = st.session_state.style == name
-    label, kind = plain(name.replace("_", " ")), "primary" if chosen else "secondary"
-    if st.button(label, key=f"style {name}", type=kind, width="stretch"):
+def _choice(name, style, upload, waiting):
+    place = st.empty()
+    kept = thumbnails.kept(upload, style)
+    place.image(thumbnails.pale(upload) if kept is None else kept, width="stretch")
+    if kept is None:
+        waiting.append((style, place))
+    kind = "primary" if st.session_state.style == name else "secondary"
+    if st.button(_words(name), key=f"style {name}", type=kind, width="stretch"):
         st.session_state.style = name
         st.rerun()
+
+
+def _blended(name, found):
+    """The chosen style, a `Checkpoint`, or its blend with another one of its gallery."""
+    style, others = found[name], studio.partners(name, found)
+    if not others:
+        return style
+    other = st.selectbox("Blend with", [None, *others], format_func=_words)
+    if other is None:
+        return style
+    share = st.slider(f"Share of {_words(other)}", 0.0, 1.0, 0.5, 0.05)
+    return studio.blend(style, found[other], share)
+
+
+def _words(name):
+    return "nothing" if name is None else plain(name.replace("_", " "))
 
 
 def _controls():
@@ -148,13 +182,17 @@ def _offer(upload, style, kind):
     st.download_button(
         f"Download {kind} ({len(data) / 1e6:.1f} MB)",
         data,
-        f"{Path(upload.name).stem}_{style}.{'jpg' if kind == 'JPEG' else 'png'}",
+        f"{Path(upload.name).stem}_{_for_file(style)}.{'jpg' if kind == 'JPEG' else 'png'}",
         f"image/{kind.lower()}",
         on_click="ignore",
         icon=":material/download:",
         width="stretch",
     )
     st.image(small, caption="What is in the file: the picture, without place and owner.")
+
+
+def _for_file(style):
+    return re.sub(r"[^\w.-]+", "_", style.name)
 
 
 def _sides(size):

@@ -64,7 +64,8 @@ def _begin(trainings):
         name = name.strip() or name_from(file.name)[:60]
         picture = (file.name, file.getvalue())
         if "start_from" in options:
-            options["width"] = _checkpoint(options["start_from"]).read_width()
+            started = checkpoint.find(options["start_from"], settings.styles_folder())
+            options["width"] = started.read_width()
         trainings.start(name, picture, content=content.strip(), preset=preset, **options)
         st.rerun()
 
@@ -191,7 +192,7 @@ def _list():
                 key: config[key] for key in ("preset", "steps", "style", "width") if key in config
             }
             st.write(" · ".join(f"{key}: {plain(value)}" for key, value in known.items()))
-            curves = _checkpoint(name).curves_path
+            curves = checkpoint.find(name, settings.styles_folder()).curves_path
             if curves.is_file():
                 st.image(str(curves))
             st.json(card, expanded=False)

@@ -18,15 +18,15 @@ def plain(text):
 
 
 @contextlib.contextmanager
-def told():
-    """Shows what the `with` block raises as a message, never as a traceback."""
+def told(place=st):
+    """Shows what the `with` block raises as a message at `place`, never as a traceback."""
     try:
         yield
     except UserError as error:
-        st.error(plain(error))
+        place.error(plain(error))
     except MemoryError as error:
         _log.warning("out of memory: %s", error)
-        st.error("The picture does not fit in memory; scale it down first.")
+        place.error("The picture does not fit in memory; scale it down first.")
     except Exception:  # Streamlit's own, to stop and to rerun a script, are no Exceptions.
         _log.exception("the page failed")
-        st.error("Something went wrong on our side; the server's log tells what. Try again.")
+        place.error("Something went wrong on our side; the server's log tells what. Try again.")
