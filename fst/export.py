@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fst import checkpoint, cli, errors, files, packages, quiet
+from fst import checkpoint, cli, errors, files, packages, quiet, unused
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -37,7 +37,7 @@ class ExportConfig:
     """File or folder to write (default: in the style's folder, by the name of the format)."""
 
     size: tuple[int, int] = (512, 512)
-    """Height and width in px that a LiteRT model is made for."""
+    """Height and width in px that a LiteRT model is made for; the others take every size."""
 
     checkpoints: str = checkpoint.ROOT
     """Folder that holds the trained styles."""
@@ -148,6 +148,7 @@ def _check_place(place, folder):
 
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
+    unused.tell(unused.in_export(config))
     if config.format != "onnx":  # For which TensorFlow is not loaded.
         quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")
