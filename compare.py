@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from fst import cli, errors, quiet
+from fst import cli, errors, quiet, unused
 from fst.compare import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
 from fst.files import ImageError
@@ -15,6 +15,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(CompareConfig, "compare.py")
     photos = list_photos(config.photos, lambda note: print(f"note: {note}", file=sys.stderr))
+    unused.tell(unused.in_comparison(config))
     quiet.quiet_tensorflow()
     from fst.compare_report import write_report
     from fst.report import StepReporter

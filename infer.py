@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 
-from fst import catalogue, cli, engines, errors, inference, plan, quiet
+from fst import catalogue, cli, engines, errors, inference, plan, quiet, unused
 from fst.config import InferenceConfig
 from fst.progress import Progress
 
@@ -20,6 +20,7 @@ def main():
         print("\n".join(catalogue.describe(config.checkpoints)))
         return 0
     jobs = plan.plan(config, lambda note: print(f"note: {note}", file=sys.stderr))
+    unused.tell(unused.in_inference(config, jobs))
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))

@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from fst import cli, errors, packages, quiet
+from fst import cli, errors, packages, quiet, unused
 from fst.config import TrainingConfig, infer_command
 
 
@@ -18,6 +18,7 @@ def run(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.tensorboard:
         packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
+    unused.tell(unused.in_training(config))
     quiet.quiet_tensorflow()
     from fst.report import Reporter
     from fst.training import train

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from fst import checkpoint, cli, errors, files, packages, quiet, weights_file
+from fst import checkpoint, cli, errors, files, packages, quiet, unused, weights_file
 from fst.architecture import MIN_SIZE
 from fst.errors import UserError
 from fst.forward import arrange
@@ -43,7 +43,7 @@ class ExportConfig:
     gallery; for one style of a gallery in a folder exports/NAME there)."""
 
     size: tuple[int, int] = (512, 512)
-    """Height and width in px that a LiteRT model is made for."""
+    """Height and width in px that a LiteRT model is made for; the others take every size."""
 
     checkpoints: str = checkpoint.ROOT
     """Folder that holds the trained styles."""
@@ -219,6 +219,7 @@ def _check_place(place, folder):
 
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
+    unused.tell(unused.in_export(config))
     if config.format != "onnx":  # For which TensorFlow is not loaded.
         quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")

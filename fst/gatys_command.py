@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from fst import cli, files, images, quiet
+from fst import cli, files, images, quiet, unused
 from fst.errors import UserError
 from fst.gatys_config import GatysConfig
-from fst.sweep import parse_sweep, run_sweep
+from fst.sweep import combinations, parse_sweep, run_sweep
 
 _FRAME_MS = 120  # how long the animation shows a snapshot
 _LAST_FRAME_MS = 2000
@@ -21,6 +21,8 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(GatysConfig, "python -m fst.gatys")
     check(config)
+    runs = combinations(config.options(), parse_sweep(config.sweep)) if config.sweep else []
+    unused.tell(unused.in_gatys(config, [options for _, options in runs]))
     content = images.load_rgb(config.content)
     styles = [images.load_rgb(style) for style in config.style]
     quiet.quiet_tensorflow()

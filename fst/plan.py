@@ -87,6 +87,11 @@ def is_video(source):
     return video.is_video(name) and not os.path.isdir(source)
 
 
+def is_folder(given):
+    """Whether an INPUT is a folder."""
+    return not files.is_url(given) and os.path.isdir(given)
+
+
 def _check_videos(config):
     videos = [given for given in config.input if is_video(given)]
     for given in videos:
