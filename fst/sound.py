@@ -2,8 +2,7 @@
 
 import contextlib
 import io
-
-import numpy as np
+from fractions import Fraction
 
 # What goes into a container as it is. What FFmpeg would accept is more than players play.
 _CODECS = {"aac", "mp3", "ac3", "eac3", "alac"}
@@ -35,7 +34,8 @@ def add_track(av, out, muxer, sound, end=None):
         write, or None where nothing can be made of the sound; and what to say of it, or None.
     """
     codec = sound.codec_context.codec.canonical_name
-    cut = _is_cut(sound)
+    left_out = [entry.is_discard for entry in sound.index_entries]
+    cut = any(left_out) and (all(left_out) or _is_cut(sound, left_out))
     known = codec in (_KNOWN.get(muxer) or out.supported_codecs)
     if known and not cut and _takes(av, muxer, sound):
         return _Copied(out.add_stream_from_template(sound)), None
@@ -74,61 +74,83 @@ class _Converted:
         self.stream = out.add_stream(name, rate=rate)
         self.stream.layout = layout
         self.stream.bit_rate = 96_000 * self.stream.codec_context.channels
-        self._resampler, self._given = None, None
+        self._fit, self._given = None, None
 
     def take(self, packet):
         try:
             frames = packet.decode()
         except self._av.FFmpegError:  # A click where the sound is damaged.
             return []
-        frames = [self._until_end(frame) for frame in frames]
-        return [made for frame in frames if frame for made in self._encoded(frame)]
+        return [made for frame in frames for made in self._encoded(frame)]
 
     def rest(self):
-        return self._drained() + self.stream.encode(None)
+        return self._drained() + self._made_of(None)
 
     def _encoded(self, frame):
         given = frame.format.name, frame.layout.name, frame.sample_rate
         made = []
         if given != self._given:  # A broadcast goes from stereo to 5.1 where a film begins.
             made = self._drained()
-            self._resampler, self._given = _resampler(self._av, self.stream.codec_context), given
-        return made + self._through(self._resampler.resample(frame))
-
-    def _until_end(self, frame):
-        """The frame, its part before the end, or None behind it."""
-        if self._end is None or frame.pts is None:
-            return frame
-        left = round((self._end - frame.pts * frame.time_base) * frame.sample_rate)
-        if left >= frame.samples:
-            return frame
-        if left <= 0:
-            return None
-        channels = 1 if frame.format.is_planar else frame.layout.nb_channels
-        samples = np.ascontiguousarray(frame.to_ndarray()[:, : left * channels])
-        part = self._av.AudioFrame.from_ndarray(samples, frame.format.name, frame.layout.name)
-        part.sample_rate, part.pts, part.time_base = frame.sample_rate, frame.pts, frame.time_base
-        return part
+            self._fit = _Fit(self._av, frame, self.stream.codec_context, self._end)
+            self._given = given
+        return made + self._through(frame)
 
     def _drained(self):
-        return self._through(self._resampler.resample(None)) if self._resampler else []
+        return self._through(None) if self._fit else []
 
-    def _through(self, frames):
-        packets = []
-        for frame in frames:
-            # AAC refuses numbers that are none, which damaged sound in floats may hold.
-            with contextlib.suppress(self._av.FFmpegError):
-                packets += self.stream.encode(frame)
-        return packets
+    def _through(self, frame):
+        return [packet for fitting in self._fit(frame) for packet in self._made_of(fitting)]
+
+    def _made_of(self, frame):
+        try:
+            return self.stream.encode(frame)
+        except self._av.FFmpegError:  # AAC refuses what is no number, as damaged floats may be.
+            return []
 
 
-def _is_cut(sound):
+class _Fit:
+    """FFmpeg's filters that make sound fit an encoder, and silence of the holes in it.
+
+    A function from a frame, or None at the end, to a list of frames.
+
+    Args:
+        frame: the first one.
+        end: seconds, behind which all is left out, or None.
+    """
+
+    def __init__(self, av, frame, encoder, end=None):
+        self._graph = av.filter.Graph()
+        unit = frame.time_base or Fraction(1, frame.sample_rate)
+        kind = f"sample_rates={encoder.sample_rate}:sample_fmts={encoder.format.name}"
+        steps = [
+            (
+                "abuffer",
+                f"sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
+                f":channel_layout={frame.layout.name}:time_base={unit.numerator}/{unit.denominator}",
+            ),
+            ("aresample", f"osr={encoder.sample_rate}:async=1"),
+            ("aformat", f"{kind}:channel_layouts={encoder.layout.name}"),
+            ("abuffersink", None),
+        ]
+        if end is not None:
+            steps.insert(3, ("atrim", f"end={float(end):.6f}"))
+        nodes = [self._graph.add(name, arguments) for name, arguments in steps]
+        self._graph.link_nodes(*nodes).configure()
+        self._graph.set_audio_frame_size(1024)  # So that what is damaged takes little along.
+
+    def __call__(self, frame):
+        frames = []
+        # At the end, or where it wants more.
+        with contextlib.suppress(EOFError, BlockingIOError):
+            self._graph.push(frame)
+            while True:
+                frames.append(self._graph.pull())
+        return frames
+
+
+def _is_cut(sound, left_out):
     """Whether players leave out some of the sound: phones cut a clip by a list, not by a knife."""
-    left_out = [entry.is_discard for entry in sound.index_entries]
-    if not any(left_out):
-        return False
-    begin = left_out.index(False) if not all(left_out) else 0
-    entries = sound.index_entries
+    entries, begin = sound.index_entries, left_out.index(False)
     run_up = (entries[begin].timestamp - entries[0].timestamp) * sound.time_base
     return any(left_out[begin:]) or run_up > _RUN_UP
 
@@ -159,33 +181,19 @@ def _nearest_rate(rates, given):
 
 
 def _works(av, name, rate, layout, given):
-    """Whether the encoder takes silence of the given kind, made fit for it."""
+    """Whether an encoder takes sound of the given kind, made fit for it."""
     try:
         encoder = av.codec.CodecContext.create(name, "w")
         encoder.sample_rate, encoder.layout = rate, layout
         encoder.format = encoder.codec.audio_formats[0]
         encoder.open()
-        silence = av.AudioFrame(given.format.name, given.layout.name, 4096)
-        silence.sample_rate, silence.pts = given.sample_rate, 0
-        for plane in silence.planes:
-            plane.update(bytes(plane.buffer_size))
-        for frame in _resampler(av, encoder).resample(silence):
-            encoder.encode(frame)
+        frame = av.AudioFrame(given.format.name, given.layout.name, 1024)
+        frame.sample_rate = given.sample_rate
+        _Fit(av, frame, encoder)
     except (av.FFmpegError, ValueError, AttributeError):
         # What a broken file tells of its sound may be anything, such as no format at all.
         return False
     return True
-
-
-def _resampler(av, encoder):
-    """What makes sound fit an encoder, and silence of the holes in it."""
-    return av.AudioResampler(
-        format=encoder.format,
-        layout=encoder.layout,
-        rate=encoder.sample_rate,
-        frame_size=1024,  # Without one, PyAV would pass on what fits, holes and all.
-        options={"async": "1"},
-    )
 
 
 def _told(codec, given, made, cut):
