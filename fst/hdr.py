@@ -16,6 +16,9 @@ WHITE = 203.0
 PEAK = 1000.0
 """The brightest light of a film that does not tell it, cd/m²: that of most which are made."""
 
+FULL = 255 * 256
+"""The signal 1 in FFmpeg's 16 bits, and not 65535."""
+
 _LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)  # of BT.2020
 # From the primaries of BT.2020 to those of BT.709, by BT.2087.
 _TO_BT709 = np.array(
@@ -37,7 +40,7 @@ class ToneMap:
         self._hlg = transfer == HLG
         # HLG is no light but a share of it; BT.2100 gives 1000 cd/m² as the screen it is made for.
         self._peak = PEAK if self._hlg else float(np.clip(peak, WHITE, 10_000))
-        signal = np.linspace(0, 1, 65_536)
+        signal = np.minimum(np.arange(65_536) / FULL, 1)
         self._light = (_from_hlg(signal) if self._hlg else _from_pq(signal)).astype(np.float32)
         brightest = np.linspace(0, 1, 4096) ** 2 * (self._peak / WHITE)
         self._gain = (self._squeezed(brightest[1:]) / brightest[1:]).astype(np.float32)
@@ -48,7 +51,7 @@ class ToneMap:
         """Maps a picture.
 
         Args:
-            signal: uint16 `[H, W, 3]` RGB with the primaries of BT.2020, 0-65535.
+            signal: uint16 `[H, W, 3]` RGB with the primaries of BT.2020, 0 to `FULL`.
 
         Returns:
             uint8 `[H, W, 3]` sRGB.
@@ -85,10 +88,11 @@ def peak_of(side_data):
     level = found.get("CONTENT_LIGHT_LEVEL", b"")[:4]
     if any(level):
         return float(np.frombuffer(level, np.uint32)[0])
-    # FFmpeg's structure: three primaries and white, two fractions each, then darkest and brightest.
+    # FFmpeg's structure: x and y of three primaries and of white, darkest and brightest light, all
+    # of them fractions, and whether they are told.
     screen = np.frombuffer(found.get("MASTERING_DISPLAY_METADATA", b"")[:88], np.int32)
-    if len(screen) == 22 and screen[20] > 0 and screen[21] > 0:
-        return float(screen[20] / screen[21])
+    if len(screen) == 22 and screen[18] > 0 and screen[19] > 0:
+        return float(screen[18] / screen[19])
     return PEAK
 
 
