@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from fst import files, images
+from fst import clip, files, images
 from fst.files import ImageError
 
 _KINDS = ("GIF", "WEBP", "PNG", "AVIF")
@@ -25,6 +25,8 @@ class Frame(NamedTuple):
 
 def is_animation(path):
     """Whether a file is a picture that moves, whatever it is called; only its head is read."""
+    if not clip.is_regular(path):  # A pipe would be waited for.
+        return False
     try:
         with Image.open(path, formats=_KINDS) as image:
             return bool(image.is_animated)
