@@ -25,6 +25,7 @@ def write(
     sound=None,
     sound_from=0,
     sound_to=None,
+    tone_to=None,
     **options,
 ):
     """Writes a film with frames at `times`, the last of which stands until `end`.
@@ -32,7 +33,8 @@ def write(
     Args:
         times: in units.
         end: in units.
-        sound: the codec of a tone, or None, from `sound_from` to `sound_to`, seconds.
+        sound: the codec of a tone, or None, from `sound_from` to `sound_to`, seconds; from
+            `tone_to` on it is silent.
         options: as FFmpeg's container has them.
     """
     reordering = {"bf": str(b_frames)} if codec in ("libx264", "mpeg4", "mpeg2video") else {}
@@ -41,6 +43,7 @@ def write(
         stream.height, stream.width = SIZE
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = unit
+        stream.bit_rate = 4_000_000
         track = sound and out.add_stream(sound, rate=48_000, layout="mono")
         packets = []
         for index, time in enumerate(times):
@@ -58,14 +61,17 @@ def write(
         for packet in packets:
             out.mux(packet)
         if sound:
-            add_tone(out, track, sound_from, sound_to or float(end * unit))
+            add_tone(out, track, sound_from, sound_to or float(end * unit), tone_to)
     return path
 
 
-def add_tone(out, track, begin, end, pitch=PITCH):
-    """A tone, which goes on to the next full packet."""
+def add_tone(out, track, begin, end, tone_end=None):
+    """A tone from `begin` on, seconds, silence from `tone_end`, to the first full packet's end."""
     for start in range(0, round(48_000 * (end - begin)), 1024):
-        wave = np.sin(np.arange(start, start + 1024) * (2 * np.pi * pitch / 48_000)) * 8000
+        at = np.arange(start, start + 1024)
+        wave = np.sin(at * (2 * np.pi * PITCH / 48_000)) * 8000
+        if tone_end is not None:
+            wave *= at < 48_000 * (tone_end - begin)
         frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
         frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
         frame.pts = start + round(48_000 * begin)
