@@ -5,11 +5,12 @@ TensorFlow is imported here nor, before there is a video, PyAV.
 """
 
 import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
 
-from fst import clip, files, images
+from fst import animation, clip, files, gif, images, sound
 from fst.errors import UserError
 from fst.files import ImageError
 
@@ -18,21 +19,45 @@ _MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 OUTPUTS = frozenset(_MUXERS)
 """The suffixes of videos that can be written, lower case."""
 
-EXTENSIONS = OUTPUTS | {".avi"}  # AVI has no frames of differing lengths: read, not written.
-"""The suffixes of files that are taken for videos, lower case."""
+MOVING_OUTPUTS = OUTPUTS | {".gif"}
+"""Those, and of animated pictures."""
 
-# Sound that goes into the container as it is. What FFmpeg would accept is more than players play.
-_SOUND = {"aac", "mp3", "ac3", "eac3", "alac"}
-_SOUNDS = {"mp4": _SOUND | {"opus", "flac"}, "mov": _SOUND, "webm": {"opus", "vorbis"}}
+EXTENSIONS = OUTPUTS | {".avi", ".divx", ".3gp", ".3g2", ".flv", ".f4v", ".wmv", ".asf", ".ogv"}
+EXTENSIONS |= {".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".dv", ".qt"}
+"""The suffixes of files that are taken for videos where they cannot be asked, lower case."""
+
+# How the files begin that `fst.images` reads, at most 12 bytes; those of HEIC and AVIF are boxes.
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
 
 # What a file may hand on of itself; the rest may tell a place, a person or a serial number.
 _KEPT_TAGS = {"title", "artist", "album", "genre", "date", "creation_time", "description"}
 _KEPT_TAGS |= {"copyright"}
 
 
-def is_video(name):
-    """Whether a path is called as a video; nothing is read."""
-    return Path(name).suffix.lower() in EXTENSIONS
+def is_video(path):
+    """Whether a file is a video, by what it holds; by its name, where that cannot be asked."""
+    named = Path(path).suffix.lower() in EXTENSIONS
+    if not clip.is_regular(path):
+        return named and not os.path.isdir(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except (OSError, ValueError):
+        return named
+    if _is_picture(head):
+        return False
+    return named or clip.holds_video(path)
+
+
+def is_moving(path):
+    """Whether a file is a video or an animated picture."""
+    return is_video(path) or animation.is_animation(path)
+
+
+def largest_side(target):
+    """The longest side, px, that a result gets where none is asked for; 0: as it is."""
+    return gif.MAX_SIDE if Path(target).suffix.lower() == ".gif" else 0
 
 
 def check_available():
@@ -44,11 +69,12 @@ def stylise_video(source, target, stylise, *, quality=92, keep_private=False, pr
     """Stylises a video and writes it with the same frames, times and sound.
 
     Sound is copied as it is where the container takes it, else converted to AAC (WebM: Opus). The
-    picture becomes H.264, in WebM VP9, of 8 bits, tagged as BT.709.
+    picture becomes H.264, in WebM VP9, of 8 bits, tagged as BT.709. A GIF has no sound, fewer
+    colours, and at most `fst.gif.MAX_RATE` pictures a second.
 
     Args:
-        source: path of the video.
-        target: path of the result, its suffix in `OUTPUTS`; it stands there only when whole.
+        source: path of the video, or of an animated picture.
+        target: path of the result, its suffix in `MOVING_OUTPUTS`; it stands there only when whole.
         stylise: a function from a frame, uint8 `[H, W, 3]` RGB, upright, to uint8 `[h, w, 3]`. It
             is called once for each frame, in the order they are shown; `h` and `w` stay the same.
             H.264 has even sides: next to an odd last row or column it is put once more.
@@ -64,11 +90,12 @@ def stylise_video(source, target, stylise, *, quality=92, keep_private=False, pr
         UserError: `source` cannot be read or has no frame, `target` cannot be written, or PyAV is
             not installed. Where the file system is at fault, its cause is an OSError.
     """
-    with clip.Clip(source) as original, _writing(target), files.atomic_path(target) as temporary:
-        film = _Film(temporary, original, quality, keep_private)
+    with _reader(source) as original, _writing(target), files.atomic_path(target) as temporary:
+        film = _film(temporary, original, quality, keep_private)
         try:
             frames = original.frames(film.add_sound)
-            for frame in progress(frames, original.total) if progress else frames:
+            frames = progress(frames, original.total) if progress else frames
+            for frame in film.thinned(frames):
                 film.add_frame(stylise(original.picture(frame)), frame)
             if not film.began:
                 raise ImageError(f"{original.name}: holds no frame that can be read")
@@ -76,6 +103,25 @@ def stylise_video(source, target, stylise, *, quality=92, keep_private=False, pr
         finally:
             film.close()
     return tuple(original.notes + film.notes)
+
+
+def _is_picture(head):
+    """Whether a file that begins with these bytes is for `fst.images`."""
+    if head[4:8] == b"ftyp":
+        return head[8:12] in _BRANDS
+    return head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _reader(source):
+    if animation.is_animation(source):
+        return animation.Animation(source)
+    return clip.Clip(source)
+
+
+def _film(path, original, quality, keep_private):
+    if path.suffix.lower() == ".gif":
+        return gif.Gif(clip.pyav(), path, original)
+    return Film(path, original, quality, keep_private)
 
 
 @contextlib.contextmanager
@@ -90,7 +136,7 @@ def _writing(target):
         raise UserError(f"{target}: cannot be written: {files.reason_of(error)}") from cause
 
 
-class _Film:
+class Film:
     """A video being written. The file begins with the first frame, which tells the size."""
 
     def __init__(self, path, original, quality, keep_private):
@@ -106,13 +152,17 @@ class _Film:
         self._out = self._av.open(f"file:{path}", "w", format=self._muxer, options=options)
         self._early = []  # sound that comes before the first frame
         self._tracks = {}
-        self._last = None
-        self._durations = {}
+        self._first = self._held = None  # the first and the last packet of the picture so far
+        self._durations, self._end = {}, 0
         self.began = False
         self.notes = []
 
+    def thinned(self, frames):
+        """The frames that are taken: all."""
+        return frames
+
     def add_frame(self, rgb, frame):
-        """Adds uint8 `[h, w, 3]` at the time of `frame`, PyAV's, which it is made from."""
+        """Adds uint8 `[h, w, 3]` at the time of `frame`, which it is made from."""
         if not self.began:
             self._begin(*rgb.shape[:2])
         picture = self._av.VideoFrame.from_ndarray(self._fitted(rgb), format="rgb24")
@@ -123,8 +173,9 @@ class _Film:
             dst_colorspace=clip.BT709,
             interpolation=self._flags,
         )
-        picture.pts, picture.time_base = self._time_of(frame), self._original.video.time_base
-        self._durations[picture.pts] = frame.duration
+        picture.pts, picture.time_base = frame.pts, self._original.time_base
+        self._durations[frame.pts] = frame.duration
+        self._end = frame.pts + frame.duration
         self._mux_picture(self._picture.encode(picture))
 
     def add_sound(self, packet):
@@ -137,6 +188,7 @@ class _Film:
     def finish(self):
         """Writes what is still under way, and the end of the file."""
         self._mux_picture(self._picture.encode(None))
+        self._mux_last_picture()
         for track in self._tracks.values():
             self._out.mux(track.rest())
         self._out.close()
@@ -152,13 +204,13 @@ class _Film:
         else:
             self._sides = (height + height % 2, width + width % 2)
         self._picture = self._picture_stream()
-        for sound in self._original.sounds:
-            self._add_track(sound)
-        tags = self._original.container.metadata
+        for given in self._original.sounds:
+            self._add_track(given)
+        tags = self._original.tags
         self._out.metadata.update(
             {key: tags[key] for key in tags if self._all_tags or key.lower() in _KEPT_TAGS}
         )
-        self._out.set_chapters(self._original.container.chapters())
+        self._out.set_chapters(self._original.chapters)
         self._out.start_encoding()
         self.began = True
         for packet in self._early:
@@ -172,23 +224,23 @@ class _Film:
         stream.height, stream.width = self._sides
         stream.pix_fmt = "yuv420p"  # What every player plays; colours at full resolution few do.
         context = stream.codec_context
-        context.time_base = original.video.time_base
+        context.time_base = original.time_base
         context.sample_aspect_ratio = original.aspect
         context.color_range = clip.LIMITED
         context.colorspace = context.color_primaries = context.color_trc = clip.BT709
         return stream
 
-    def _add_track(self, sound):
-        codec = sound.codec_context.codec.canonical_name
-        known = _SOUNDS.get(self._muxer) or self._out.supported_codecs
-        if codec in known:
-            track = _Copied(self._out.add_stream_from_template(sound))
-        else:
-            track = _Converted(self._av, self._out, sound, self._muxer == "webm")
-            self.notes.append(f"sound converted from {codec} to {track.stream.codec_context.name}")
-        for key in {"language", "title"} & set(sound.metadata):
-            track.stream.metadata[key] = sound.metadata[key]
-        self._tracks[sound.index] = track
+    def _add_track(self, given):
+        track, note = sound.add_track(
+            self._av, self._out, self._muxer, given, self._original.end_of(given)
+        )
+        if note:
+            self.notes.append(note)
+        if track is None:
+            return
+        for key in {"language", "title"} & set(given.metadata):
+            track.stream.metadata[key] = given.metadata[key]
+        self._tracks[given.index] = track
 
     def _fitted(self, rgb):
         """A frame at the size of the file: with even sides, or with square pixels."""
@@ -198,65 +250,25 @@ class _Film:
         grow = (0, height - rgb.shape[0]), (0, width - rgb.shape[1]), (0, 0)
         return np.pad(rgb, grow, mode="edge")
 
-    def _time_of(self, frame):
-        """The frame's time in the original's units; behind the last one, where it has none."""
-        video = self._original.video
-        step = max(1, round(1 / ((self._original.rate or 25) * video.time_base)))
-        time = frame.pts
-        if time is None:
-            time = 0 if self._last is None else self._last + step
-        if self._last is not None:
-            time = max(time, self._last + 1)
-        self._last = time
-        return time
-
     def _mux_picture(self, packets):
         for packet in packets:
             # The encoder forgets it; the next frame's time tells it, except for the last one.
             packet.duration = self._durations.pop(packet.pts, None) or packet.duration
-            self._out.mux(packet)
+            if self._held:
+                self._out.mux(self._held)
+            self._first = self._first or (packet.pts, packet.dts)
+            self._held = packet
 
-
-class _Copied:
-    """A track of sound that goes over as it is."""
-
-    def __init__(self, stream):
-        self.stream = stream
-        self._last = None
-
-    def take(self, packet):
-        time = packet.pts if packet.dts is None else packet.dts
-        # An empty packet ends the stream. Times that run back are of a damaged file.
-        if not packet.size or time is None or (self._last is not None and time < self._last):
-            return []
-        packet.dts = self._last = time
-        packet.stream = self.stream
-        return [packet]
-
-    def rest(self):
-        return []
-
-
-class _Converted:
-    """A track of sound in a codec that the container does not take."""
-
-    def __init__(self, av, out, sound, opus):
-        self._av = av
-        given = sound.codec_context
-        rate = 48_000 if opus or given.sample_rate > 48_000 else given.sample_rate
-        self.stream = out.add_stream("libopus" if opus else "aac", rate=rate)
-        self.stream.layout = {1: "mono", 2: "stereo"}.get(given.channels, given.layout.name)
-        self.stream.bit_rate = 96_000 * given.channels
-
-    def take(self, packet):
-        try:
-            frames = packet.decode()
-        except self._av.FFmpegError:  # A click where the sound is damaged.
-            return []
-        return [packet for frame in frames for packet in self.stream.encode(frame)]
-
-    def rest(self):
-        return self.stream.encode(None)
+    def _mux_last_picture(self):
+        packet, (begin, decoded) = self._held, self._first
+        if self._muxer in ("mp4", "mov"):
+            # They know only how long it takes until the next packet is decoded, and the sum of that
+            # should be how long the pictures are shown. So the last packet is decoded as long
+            # before it is shown as the first one is, or lasts, if it is not shown last, the rest.
+            packet.dts = max(packet.dts, packet.pts - (begin - decoded))
+            if packet.pts + packet.duration < self._end:
+                packet.duration = self._end - begin - (packet.dts - decoded)
+        self._out.mux(packet)
 
 
 def _codec(muxer, quality):
