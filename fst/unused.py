@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from fst import plan
 from fst.config import PRESETS, TrainingConfig, flag_of
 from fst.gatys_config import PRESETS as GATYS_PRESETS
@@ -28,8 +30,8 @@ class _Rule(NamedTuple):
 
 _LOSS = (
     _Rule("content_layers", lambda c: c.content_weight > 0, "--content-weight is 0"),
-    _Rule("style_layers", lambda c: c.style_weight > 0, "--style-weight is 0"),
-    _Rule("style_size", lambda c: c.style_weight > 0, "--style-weight is 0"),
+    _Rule("style_layers", lambda c: np.any(c.style_weight), "--style-weight is 0"),
+    _Rule("style_size", lambda c: np.any(c.style_weight), "--style-weight is 0"),
 )
 
 _GATYS = (
