@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A trained style as a layer of a Keras model.
 
-python examples/keras_layer.py checkpoints/udnie/saved_model [-o classifier.keras]
+python -m fst.export gallery/udnie -o udnie
+python examples/keras_layer.py udnie [-o classifier.keras]
 
 Trains a small classifier that sees every picture in the manner of a painting, so that it must tell
 things by their shape and not by their texture (the idea of Geirhos et al., "ImageNet-trained CNNs
@@ -63,7 +64,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=15)
     args = parser.parse_args()
     if not (args.saved_model / "saved_model.pb").is_file():
-        fail(f"{args.saved_model} is no SavedModel: give checkpoints/<style>/saved_model")
+        fail(f"{args.saved_model} is no SavedModel: python -m fst.export STYLE -o FOLDER makes one")
     if args.output.suffix != ".keras":
         fail(f"{args.output}: Keras saves models under names that end in .keras")
 

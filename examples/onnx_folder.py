@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stylises a folder of photos with ONNX Runtime, without TensorFlow.
 
-python -m fst.export udnie --format onnx -o udnie.onnx
+python -m fst.export gallery/udnie --format onnx -o udnie.onnx
 python examples/onnx_folder.py udnie.onnx PHOTOS OUTPUT [--size 512]
 
 Needs NumPy, Pillow and onnxruntime, and starts in a fraction of a second.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Stylises any number of photos on any number of machines, with Ray Data and the SavedModel.
 
-python examples/ray_folder.py checkpoints/udnie/saved_model PHOTOS OUTPUT [--size 512]
+python -m fst.export gallery/udnie -o udnie
+python examples/ray_folder.py "$PWD/udnie" PHOTOS OUTPUT [--size 512]
 
 PHOTOS and OUTPUT are folders, or addresses such as s3://bucket/folder. Run within a Ray cluster it
 uses all of it; alone it starts Ray on this machine. Photos whose stylised file is there already are

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 r"""Stylises a photo with TensorFlow Serving, over its REST API.
 
-Start the server, with a style's SavedModel as version 1 of the model `udnie`:
+Start the server, with a gallery's SavedModel as version 1 of the model `gallery`:
 
-    docker run --rm -p 8501:8501 -e MODEL_NAME=udnie \
-        -v "$PWD/checkpoints/udnie/saved_model:/models/udnie/1:ro" tensorflow/serving
+    docker run --rm -p 8501:8501 -e MODEL_NAME=gallery \
+        -v "$PWD/checkpoints/gallery/saved_model:/models/gallery/1:ro" tensorflow/serving
 
 and ask it:
+
+    python examples/serving_request.py photo.jpg -o stylised.png --style udnie
+
+A SavedModel of one style, as `python -m fst.export gallery/udnie -o udnie` makes it, is served
+likewise, and asked without --style:
 
     python examples/serving_request.py photo.jpg -o stylised.png --model udnie
 
@@ -26,13 +31,14 @@ class ServingError(Exception):
     """One line: what is wrong, and what to do."""
 
 
-def stylise(photo, url="http://localhost:8501", model="udnie", timeout=120):
+def stylise(photo, url="http://localhost:8501", model="gallery", style=None, timeout=120):
     """Asks the server for a stylised photo.
 
     Args:
         photo: uint8 `[H, W, 3]`, at least 16 px on each side.
         url: of the server's REST API.
         model: its name there.
+        style: the style's name, where the model holds several.
         timeout: seconds to wait for the answer.
 
     Returns:
@@ -43,6 +49,9 @@ def stylise(photo, url="http://localhost:8501", model="udnie", timeout=120):
     """
     # "inputs" is a batch for the signature's only input, and "outputs" one of its only output.
     request = {"signature_name": "serving_default", "inputs": photo[None].tolist()}
+    if style is not None:
+        inputs = {"image": photo[None].tolist(), "style": [style]}
+        request = {"signature_name": "names", "inputs": inputs}
     address = f"{url.rstrip('/')}/v1/models/{model}:predict"
     try:
         answer = requests.post(address, json=request, timeout=timeout)
@@ -70,7 +79,8 @@ def main():
     parser.add_argument("photo")
     parser.add_argument("-o", "--output", default="stylised.png")
     parser.add_argument("--url", default="http://localhost:8501", help="of the REST API")
-    parser.add_argument("--model", default="udnie", help="the model's name on the server")
+    parser.add_argument("--model", default="gallery", help="the model's name on the server")
+    parser.add_argument("--style", help="the style's name, where the model holds several")
     parser.add_argument("--size", type=int, default=512, help="long side at most, px")
     args = parser.parse_args()
     try:
@@ -80,7 +90,7 @@ def main():
         fail(f"{args.photo} cannot be read: {error}")
     image.thumbnail((args.size, args.size))
     try:
-        stylised = stylise(np.asarray(image), args.url, args.model)
+        stylised = stylise(np.asarray(image), args.url, args.model, args.style)
         Image.fromarray(stylised).save(args.output)
     except (ServingError, OSError, ValueError) as error:
         fail(str(error))

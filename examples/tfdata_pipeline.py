@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Stylises a folder of photos with a SavedModel, in a tf.data pipeline.
 
-python examples/tfdata_pipeline.py checkpoints/udnie/saved_model PHOTOS OUTPUT [--size 512]
+python -m fst.export gallery/udnie -o udnie
+python examples/tfdata_pipeline.py udnie PHOTOS OUTPUT [--size 512]
 
     names ─► read, decode, resize ─► batches of equal sizes ─► network ─► single photos ─► encode
 
@@ -73,7 +74,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=4)
     args = parser.parse_args()
     if not (args.saved_model / "saved_model.pb").is_file():
-        fail(f"{args.saved_model} is no SavedModel: give checkpoints/<style>/saved_model")
+        fail(f"{args.saved_model} is no SavedModel: python -m fst.export STYLE -o FOLDER makes one")
     paths = sorted(path for path in args.photos.glob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         fail(f"{args.photos} holds no photos ({' '.join(sorted(SUFFIXES))})")
@@ -84,6 +85,8 @@ def main():
 
     args.output.mkdir(parents=True, exist_ok=True)
     model = tf.saved_model.load(str(args.saved_model))
+    if "styles" in model.signatures:  # As a gallery's has, which must be told the style each time.
+        fail(f"{args.saved_model} holds several styles: export one, such as gallery/udnie")
     left = {os.fsencode(path) for path in paths}  # Bytes, since a name need not be text.
     files = sorted(path for path in left if os.path.isfile(path))  # A pipe would be waited for.
     stylised = pipeline(model, files, args.size, args.batch_size) if files else ()

@@ -287,7 +287,8 @@ def find(wanted, root=ROOT):
             * a folder's name under `root`, or the path of a folder, which holds one style;
             * the name of a style in a gallery under `root`; where a folder has that name too, the
               folder is meant, and where two galleries have such a style, neither;
-            * a gallery and a style of it: `gallery/starry_night`, or a path and a name;
+            * a gallery and a style of it: `gallery/starry_night`, or a path and a name, the path of
+              the gallery or of the folder that it is in;
             * a blend of one gallery's styles: `"great_wave=0.7,udnie=0.3"`, or a dictionary
               `{"great_wave": 0.7, "udnie": 0.3}`. Weights are from 0, and divided by their sum.
         root: the folder that holds the trained styles.
@@ -385,13 +386,14 @@ def _style_names(trained):
 
 
 def _in_galleries(wanted, root):
-    """Where a style, `NAME` or `GALLERY/NAME`, is: its place in each gallery, by their folders."""
+    """Where a style, `NAME`, `GALLERY/NAME` or `ROOT/NAME`, is: its place by galleries' folders."""
     parent, _, name = wanted.rpartition("/")
-    if parent:
-        trained = _folder(parent, root)
-        galleries = {trained.folder: _style_names(trained)} if trained else {}
-    else:
-        galleries = {Path(root) / folder: held for folder, held in _survey(root)[1].items()}
+    if parent and (trained := _folder(parent, root)):
+        galleries = {trained.folder: _style_names(trained)}
+    else:  # A path of what is in a gallery by now, such as checkpoints/udnie, leads there too.
+        root = Path(parent or root)
+        held = _survey(root)[1] if os.path.isdir(root) else {}
+        galleries = {root / folder: styles for folder, styles in held.items()}
     return {folder: held.index(name) for folder, held in galleries.items() if name in held}
 
 

@@ -57,6 +57,7 @@ def test_what_is_found(gallery, wanted, found):
 def test_paths_are_found_from_anywhere(gallery, tmp_path):
     assert find(gallery / "sand", tmp_path) == ("sand", None)
     assert find(gallery / "gallery" / "reef", tmp_path) == ("gallery", (0, 0, 1))
+    assert find(gallery / "reef", tmp_path) == ("gallery", (0, 0, 1))
     assert find(f"{gallery}/gallery/reef=1,{gallery}/gallery/dusk=1", tmp_path)[1] == (0.5, 0, 0.5)
     # A folder may be called as a blend is written.
     odd = shutil.copytree(gallery / "sand", tmp_path / "dusk=1,reef=1")

@@ -200,19 +200,19 @@ def test_weights_are_sent_along_where_they_are_a_file(style, tmp_path, monkeypat
     assert channel(vgg_weights="embedded") is None
 
 
-def test_a_style_to_start_from_keeps_its_name(style, tmp_path):
+def test_a_style_to_start_from_keeps_its_name(style, styles, tmp_path):
     config = sagemaker_train.JobConfig(
         str(style),
         content="tfds:coco",
-        start_from="udnie",
-        output=str(ROOT / "checkpoints"),
+        start_from="sand",
+        output=str(styles),
         name="new",
     )
     source = sagemaker_train.local_channels(config)["start_from"]
     channel = sagemaker_train._gather(source, tmp_path / "start_from")
     found = in_the_job(config, tmp_path, SM_CHANNEL_START_FROM=channel)
-    assert found.start_from == str(tmp_path / "start_from" / "udnie")
-    assert (tmp_path / "start_from" / "udnie" / "network.weights.h5").exists()
+    assert found.start_from == str(tmp_path / "start_from" / "sand")
+    assert (tmp_path / "start_from" / "sand" / "network.weights.h5").exists()
 
 
 def test_several_hosts_become_tf_config(style, tmp_path):

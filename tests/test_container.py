@@ -17,6 +17,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 
 ENTRY = ROOT / "container" / "fst.sh"
+SHIPPED = [path.parent.name for path in sorted(ROOT.glob("checkpoints/*/style.json"))]
 HEALTH = ROOT / "container" / "healthcheck.py"
 
 
@@ -62,8 +63,8 @@ def is_sent(path):
         "requirements-engines.txt",
         "fst/stylizer.py",
         "fst/templates/compare_report.html",
-        "checkpoints/udnie/style.json",
-        "checkpoints/udnie/saved_model/saved_model.pb",
+        *(f"checkpoints/{style}/style.json" for style in SHIPPED),
+        *(f"checkpoints/{style}/saved_model/saved_model.pb" for style in SHIPPED),
         "container/fst.sh",
         "container/healthcheck.py",
         "data/styles/woodcut.jpg",
@@ -87,6 +88,7 @@ def test_what_the_container_runs_is_sent_to_it(path):
         "fst/__pycache__/stylizer.pyc",
         "checkpoints/mine/training/state.npz",
         "checkpoints/mine/previews/photo.jpg",
+        "checkpoints/gallery/exports/udnie/saved_model/saved_model.pb",
     ],
 )
 def test_nothing_else_is_sent(path):

@@ -1,4 +1,4 @@
-"""The examples, run as their users do, with a shipped style.
+"""The examples, run as their users do, with a shipped style and a small gallery.
 
 TensorFlow Serving is not to be had from PyPI. In its place a few lines here answer
 the part of its REST API that the example uses, as its documentation and its source describe it,
@@ -19,6 +19,7 @@ from conftest import ROOT, draw_photo, run
 from PIL import Image
 
 import fst
+from fst import checkpoint
 from fst.checkpoint import Checkpoint
 
 EXAMPLES = ROOT / "examples"
@@ -26,12 +27,31 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
-    """A folder with the shipped `udnie`, its `saved_model` and a `model.onnx`."""
-    from fst.export import export_onnx
+    """A folder with the shipped `udnie` as `saved_model` and `model.onnx`."""
+    from fst.export import export_onnx, export_saved_model
 
-    folder = tmp_path_factory.mktemp("examples") / "udnie"
-    shutil.copytree(ROOT / "checkpoints" / "udnie", folder)
-    export_onnx(Checkpoint(folder).read_weights(), folder / "model.onnx")
+    folder = tmp_path_factory.mktemp("examples")
+    weights = checkpoint.find("udnie", ROOT / "checkpoints").read_weights()
+    export_saved_model(weights, folder / "saved_model")
+    export_onnx(weights, folder / "model.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def udnie():
+    """What the examples' pictures are held against."""
+    return fst.load("udnie", ROOT / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def gallery_model(gallery, tmp_path_factory):
+    """The SavedModel of the small gallery."""
+    from fst.export import export_gallery
+
+    trained = Checkpoint(gallery / "gallery")
+    names = [style["name"] for style in trained.styles()]
+    folder = tmp_path_factory.mktemp("gallery") / "saved_model"
+    export_gallery(trained.read_all_weights(), names, folder)
     return folder
 
 
@@ -71,9 +91,8 @@ def apart(one, other):
     return np.abs(one.astype(float) - other.astype(float)).mean()
 
 
-def check_folder(style, folder, output, suffixed):
+def check_folder(stylise, folder, output, suffixed):
     """Each photo of `folder` has become its own stylised picture in `output`."""
-    stylise = fst.load(style)
     wanted = {name: stylise(read(folder / name)) for name in ("a.png", "b.jpg", "c.png", "d.png")}
     for name, picture in wanted.items():
         found = read(output / (f"{name}.jpg" if suffixed and name != "b.jpg" else name))
@@ -83,15 +102,21 @@ def check_folder(style, folder, output, suffixed):
         assert all(apart(found, o) > 15 for o in others if o.shape == found.shape)
 
 
-def test_tfdata_pipeline(style, folder, tmp_path, run_example):
+def test_tfdata_pipeline(style, udnie, folder, tmp_path, run_example):
     args = (style / "saved_model", folder, tmp_path, "--size", 52, "--batch-size", 2)
     code, out, errors = run_example("tfdata_pipeline.py", *args)
     assert code == 1
     assert "6 of 7 stylised" in out
     assert [line for line in errors if "broken.jpg" in line] == errors[-1:]
-    check_folder(style, folder, tmp_path, suffixed=True)
+    check_folder(udnie, folder, tmp_path, suffixed=True)
     assert read(tmp_path / "large.png.jpg").shape == (40, 52, 3)
     assert read(tmp_path / "small.bmp.jpg").shape == (16, 30, 3)
+
+
+def test_tfdata_pipeline_takes_one_style(gallery_model, folder, tmp_path, run_example):
+    code, _, errors = run_example("tfdata_pipeline.py", gallery_model, folder, tmp_path / "out")
+    assert (code, len(errors)) == (2, 1)
+    assert "holds several styles: export one" in errors[0]
 
 
 def test_tfdata_batches_hold_one_size_and_no_more_than_asked(folder):
@@ -116,7 +141,7 @@ def test_tfdata_batches_hold_one_size_and_no_more_than_asked(folder):
     assert found == {"a.png": 2, "b.jpg": 2, "c.png": 1, "d.png": 1}
 
 
-def test_onnx_folder(style, folder, tmp_path, run_example):
+def test_onnx_folder(style, udnie, folder, tmp_path, run_example):
     pytest.importorskip("onnxruntime")
     args = (style / "model.onnx", folder, tmp_path, "--size", 52)
     code, out, errors = run_example("onnx_folder.py", *args)
@@ -124,7 +149,7 @@ def test_onnx_folder(style, folder, tmp_path, run_example):
     assert "6 of 7 stylised" in out
     assert len(errors) == 1
     assert "broken.jpg" in errors[0]
-    check_folder(style, folder, tmp_path, suffixed=False)
+    check_folder(udnie, folder, tmp_path, suffixed=False)
     assert read(tmp_path / "large.png").shape == (40, 52, 3)
     assert read(tmp_path / "small.bmp").shape == (16, 30, 3)
 
@@ -161,7 +186,7 @@ def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_ex
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_ray_stylises_a_tree_of_photos_and_goes_on(style, folder, tmp_path):
+def test_ray_stylises_a_tree_of_photos_and_goes_on(style, udnie, folder, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[data]==2.60.*'")
     photos, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(folder, photos / "sub")
@@ -170,7 +195,7 @@ def test_ray_stylises_a_tree_of_photos_and_goes_on(style, folder, tmp_path):
     assert first.returncode == 1, first.stderr
     assert first.stdout.strip() == "1 failed, 6 stylised"
     assert "broken.jpg: failed: cannot identify" in first.stderr
-    check_folder(style, folder, output / "sub", suffixed=True)
+    check_folder(udnie, folder, output / "sub", suffixed=True)
     (output / "sub" / "d.png.jpg").unlink()
     second = run(*command)
     assert second.stdout.strip() == "1 failed, 1 stylised, 5 there already"
@@ -189,7 +214,7 @@ def test_keras_layer(style, tmp_path, run_example):
     assert errors[-1].startswith("error: ")
 
 
-def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style):
+def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style, udnie):
     import keras
 
     example = runpy.run_path(str(EXAMPLES / "keras_layer.py"))
@@ -198,7 +223,7 @@ def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style)
     seen = keras.Model(model.input, model.get_layer("style").output)
     photo = draw_photo(3, 40, 52)
     found = seen.predict(photo[None].astype(np.float32), verbose=0)[0]
-    assert np.abs(found - fst.load(style)(photo)).max() <= 1
+    assert np.abs(found - udnie(photo)).max() <= 1
     pictures, labels = example["draw_shapes"](8, seed=0)
     assert pictures.shape == (8, 32, 32, 3)
     assert sorted(set(labels)) == [0, 1]
@@ -208,9 +233,12 @@ def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style)
 
 
 class StandIn(BaseHTTPRequestHandler):
-    """TensorFlow Serving's REST API, as far as the example uses it, for one model `small`."""
+    """TensorFlow Serving's REST API, as far as the example uses it.
 
-    model = None
+    The models are `small`, of one style, and `gallery`.
+    """
+
+    models = {}  # noqa: RUF012
     requests = []  # noqa: RUF012  The bodies that came.
 
     def do_POST(self):
@@ -218,19 +246,30 @@ class StandIn(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         if self.path == "/v1/models/page:predict":
             return self._answer(200, b"<html>some other server</html>")
-        if self.path != "/v1/models/small:predict":
-            return self._error(404, "Servable not found for request: Latest(other)")
+        name = self.path.removeprefix("/v1/models/").removesuffix(":predict")
+        if name not in self.models:
+            return self._error(404, f"Servable not found for request: Latest({name})")
         request = json.loads(body)
         self.requests.append(request)
-        signature = self.model.signatures.get(request.get("signature_name", "serving_default"))
+        model = self.models[name]
+        signature = model.signatures.get(request.get("signature_name", "serving_default"))
         rows = "instances" in request
-        values = np.asarray(request["instances" if rows else "inputs"])
+        given = request["instances" if rows else "inputs"]
+        # A signature's only input goes without its name.
+        given = given if isinstance(given, dict) else {"image": given}
+        if given.keys() != signature.structured_input_signature[1].keys():
+            return self._error(400, "inputs do not match the signature's")
+        values = np.asarray(given["image"])
         # It takes whole numbers alone for a tensor of bytes.
         if values.dtype.kind != "i" or values.ndim != 4:
             return self._error(400, "JSON Value is not of expected type: uint8")
         import tensorflow as tf
 
-        (result,) = signature(image=tf.constant(values, tf.uint8)).values()
+        others = {key: tf.constant(value) for key, value in given.items() if key != "image"}
+        try:
+            (result,) = signature(image=tf.constant(values, tf.uint8), **others).values()
+        except tf.errors.InvalidArgumentError as error:
+            return self._error(400, error.message)
         # Of a single output the name is left out.
         answer = {"predictions" if rows else "outputs": result.numpy().tolist()}
         return self._answer(200, json.dumps(answer).encode())
@@ -250,11 +289,12 @@ class StandIn(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def server(style):
-    """The stand-in, serving `style`; its address."""
+def server(style, gallery_model):
+    """The stand-in, serving `style` and the gallery; its address."""
     import tensorflow as tf
 
-    StandIn.model = tf.saved_model.load(style / "saved_model")
+    places = {"small": style / "saved_model", "gallery": gallery_model}
+    StandIn.models = {name: tf.saved_model.load(place) for name, place in places.items()}
     with ThreadingHTTPServer(("127.0.0.1", 0), StandIn) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -263,7 +303,7 @@ def server(style):
         thread.join()
 
 
-def test_serving_request(style, server, tmp_path, run_example):
+def test_serving_request(udnie, server, tmp_path, run_example):
     photo = draw_photo(8, 40, 60)
     Image.fromarray(photo).save(tmp_path / "photo.png")
     output = tmp_path / "out.png"
@@ -278,10 +318,23 @@ def test_serving_request(style, server, tmp_path, run_example):
     assert (np.asarray(request["inputs"])[0] == photo).all()
     stylised = read(output)
     assert stylised.shape == photo.shape
-    assert np.abs(stylised.astype(int) - fst.load(style)(photo).astype(int)).max() <= 1
+    assert np.abs(stylised.astype(int) - udnie(photo).astype(int)).max() <= 1
 
     code, out, _ = run_example("serving_request.py", *args, "--size", 30)
     assert (code, read(output).shape) == (0, (20, 30, 3))
+
+
+def test_serving_a_style_of_a_gallery(gallery, server, tmp_path, run_example):
+    photo = draw_photo(8, 40, 60)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    args = (tmp_path / "photo.png", "-o", tmp_path / "out.png", "--url", server)
+    code, _, errors = run_example("serving_request.py", *args, "--style", "reef")
+    assert (code, errors) == (0, [])
+    wanted = fst.load("reef", gallery)(photo).astype(int)
+    assert np.abs(read(tmp_path / "out.png") - wanted).max() <= 1
+    code, _, errors = run_example("serving_request.py", *args, "--style", "rief")
+    assert (code, len(errors)) == (2, 1)
+    assert "there is no style rief; there are dusk, moss, reef" in errors[0]
 
 
 @pytest.mark.parametrize(
