@@ -281,7 +281,7 @@ def _settings(config, options, starts, budgets):
     from fst.card import device_name
 
     values = {
-        "checkpoint": Path(config.checkpoint).name,
+        "checkpoint": last_part(Path(config.checkpoint).name),
         "style": _name(config.style),
         "size": config.size,
         "style_size": options.style_size,
