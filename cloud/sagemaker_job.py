@@ -145,7 +145,7 @@ def _tell_failure(error, environment):
         Path(folder).mkdir(parents=True, exist_ok=True)
         text = " ".join(str(error).split()) or type(error).__name__
         with files.atomic_path(Path(folder) / "failure") as path:
-            path.write_text(text[:1024], encoding="utf-8")
+            path.write_text(text[:1024], encoding="utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

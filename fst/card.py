@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import fst
 from fst import start
-from fst.config import NOTHING
+from fst.config import NOTHING, last_part
 from fst.errors import UserError
 from fst.history import COLUMNS, read_history
 from fst.network import paint
@@ -128,7 +128,8 @@ def _started_from(config):
     except UserError:  # It was there when the run began, and may be gone by now.
         return {"name": config.to_json()["start_from"], "images_seen": None}
     before = (card.get("started_from") or {}).get("images_seen") or 0
-    return {"name": trained.name, "images_seen": card.get("images_seen", 0) + before}
+    seen = card.get("images_seen", 0) + before
+    return {"name": last_part(trained.name), "images_seen": seen}
 
 
 def _short(value):

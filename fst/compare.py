@@ -307,7 +307,7 @@ def _settings(config, trained, options, starts, budgets):
     from fst.card import device_name
 
     values = {
-        "checkpoint": trained.name,
+        "checkpoint": last_part(trained.name),
         "style": _name(config.style),
         "size": config.size,
         "style_size": options.style_size,

@@ -32,15 +32,15 @@ _NAMES = {
 _PILLOWS = ((_RGB, 3), (_RGB, 4), (_CMYK, 4))
 _PILLOWS_CHUNKY = ((_GREY, 2), (_LAB, 3))
 _PLANAR = 2
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_UNSIGNED, _SIGNED, _FLOAT, _UNTOLD = 1, 2, 3, 4
 _JPEGS = (6, 7)  # Their subsampling is the decoder's affair.
 _PREMULTIPLIED, _ALPHA = 1, 2
 _MOST_EXTRA = 4  # samples beyond the colours: more are no photo's
 
 # Tags, by their numbers in TIFF 6.0 and in the DNG specification.
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_ORIENTATION, _SAMPLES, _PLANES, _SUBFILES, _EXTRA, _FORMAT = 274, 277, 284, 330, 338, 339
-_SUBSAMPLING, _PROFILE, _DNG = 530, 34675, 50706
+_FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANES, _SUBFILES = 266, 274, 277, 284, 330
+_EXTRA, _FORMAT, _SUBSAMPLING, _PROFILE, _DNG = 338, 339, 530, 34675, 50706
 _RAW_PHOTOMETRICS = (32803, 34892)  # the sensor's own samples
 
 
@@ -54,6 +54,7 @@ class _Layout(NamedTuple):
     format: int
     compression: int
     subsampled: bool
+    reversed_bits: bool
     extra: int | None
 
     @property
@@ -116,10 +117,13 @@ def open_tiff(data, name):
 
 def _layout(tags, name):
     bits, formats = _values(tags, _BITS, 1), _values(tags, _FORMAT, _UNSIGNED)
-    samples = tags.get(_SAMPLES, 1)
     if len({*bits}) != 1 or len({*formats}) != 1:
         raise _refusal(name, "samples of several kinds")
     photometric = tags.get(_PHOTOMETRIC, _GREY)
+    compression = tags.get(_COMPRESSION, 1)
+    # A JPEG within a TIFF tells its number of colours itself.
+    in_colour = compression in _JPEGS and photometric in (_RGB, _YCBCR)
+    samples = tags.get(_SAMPLES, 3 if in_colour else len(bits))
     extra = _values(tags, _EXTRA, None)[0]
     if extra is None and samples == _COLOURS.get(photometric, samples) + 1:
         extra = _ALPHA  # Not told: that is what a fourth sample beside RGB mostly is.
@@ -128,9 +132,10 @@ def _layout(tags, name):
         photometric=photometric,
         samples=samples,
         planar=tags.get(_PLANES) == _PLANAR,
-        format=formats[0],
-        compression=tags.get(_COMPRESSION, 1),
+        format=_UNSIGNED if formats[0] == _UNTOLD else formats[0],
+        compression=compression,
         subsampled=_values(tags, _SUBSAMPLING, 2) != (1, 1),
+        reversed_bits=tags.get(_FILL_ORDER) == 2 and compression not in _JPEGS,
         extra=extra,
     )
 
@@ -143,6 +148,8 @@ def _values(tags, number, default):
 def _pillow_reads(layout):
     known = layout.compression in TiffImagePlugin.COMPRESSION_INFO
     if not known or layout.format != _UNSIGNED or layout.bits not in (1, 2, 4, 8):
+        return False
+    if layout.reversed_bits and layout.bits > 1:
         return False
     if layout.samples == 1:
         grey = layout.photometric in (_WHITE_IS_ZERO, _GREY, _PALETTE)

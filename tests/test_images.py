@@ -1199,6 +1199,13 @@ def test_unusual_suffixes_are_pictures_unopened(tmp_path, name):
     assert images.look_through(tmp_path) == ([tmp_path / name], [])
 
 
+def test_the_page_takes_the_same_names():
+    from fst.page import uploads
+
+    assert {f".{kind}" for kind in uploads.TYPES} == images.EXTENSIONS
+    assert {"jpg", "jfif", "jpe", "mpo", "heic"} <= set(uploads.TYPES)
+
+
 def test_what_is_no_picture_is_left_out_and_told(tmp_path):
     others = {
         "a.txt": b"BMW and Mercedes",

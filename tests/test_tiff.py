@@ -125,6 +125,47 @@ def test_what_went_in_comes_out(bits, kind, planar, order, compression, predicto
     assert images.count_pixels("photo.tif", data) == 9 * 13
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12])
+@pytest.mark.parametrize("photometric", [GREY, GREY_WHITE_IS_ZERO])
+def test_bytes_whose_lowest_bit_comes_first(bits, photometric):
+    samples = drawn(bits, 1)
+    picture = load(write_tiff(samples, bits, photometric, reversed_bits=True))
+    np.testing.assert_allclose(picture.rgb, expected(samples, bits, photometric), atol=1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": (16, 32)},
+        {"tile": (16, 32), "compression": "zlib", "predictor": True},
+        {"compression": "zstd"},
+        {"compression": "lzma"},
+        {"compression": "jpeg2000", "compressionargs": {"reversible": True, "level": 0}},
+        {"compression": "lzw", "predictor": True, "planarconfig": "separate"},
+        {"compression": "packbits", "bigtiff": True},
+        {"extrasamples": [], "byteorder": ">"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_files_of_other_programs(options, dtype):
+    """Tiles and compressions that are not made by hand here."""
+    options = {"photometric": "rgb", **options}
+    most = np.iinfo(dtype).max
+    samples = np.random.default_rng(2).integers(0, most, (50, 70, 3), dtype, endpoint=True)
+    stored = np.moveaxis(samples, -1, 0) if "planarconfig" in options else samples
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, stored, **options)
+    np.testing.assert_allclose(load(buffer.getvalue()).rgb, samples * (255 / most), atol=1)
+
+
+def test_a_jpeg_within():
+    buffer = io.BytesIO()
+    colours = np.full((32, 32, 3), (200, 40, 60), np.uint8)
+    Image.fromarray(colours).save(buffer, "TIFF", compression="jpeg")
+    np.testing.assert_allclose(load(buffer.getvalue()).rgb.astype(int), colours, atol=4)
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12, 16, 32])
 @pytest.mark.parametrize("photometric", [GREY, GREY_WHITE_IS_ZERO])
 def test_a_ramp_of_grey_to_the_level(bits, photometric):

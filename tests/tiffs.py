@@ -28,6 +28,7 @@ def write_tiff(
     sample_format=1,
     tags=(),
     big=False,
+    reversed_bits=False,
 ):
     """The bytes of a TIFF.
 
@@ -43,6 +44,7 @@ def write_tiff(
         sample_format: 1: unsigned, 2: signed, 3: float.
         tags: more of them: (number, struct's letter, values).
         big: write a BigTIFF.
+        reversed_bits: store every byte's lowest bit first, as FillOrder 2 says.
     """
     height, width, count = samples.shape
     planes = [samples] if planar == CHUNKY else [samples[..., i : i + 1] for i in range(count)]
@@ -53,6 +55,10 @@ def write_tiff(
         for top in range(0, height, rows)
     ]
     start = 16 if big else 8
+    if reversed_bits:
+        tags = [*tags, (266, "H", [2])]
+        turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+        strips = [strip.translate(turned) for strip in strips]
     places = [start + sum(len(s) + len(s) % 2 for s in strips[:i]) for i in range(len(strips))]
     entries = [
         (256, "I", [width]),
