@@ -734,19 +734,19 @@ def test_broken_files_are_named_and_the_others_done(stylise, trip, tmp_path):
 def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, monkeypatch):
     from fst import stylizer
 
-    load = stylizer.load
+    load_all = stylizer.load_all
 
-    def limited(*arguments, **options):
-        style = load(*arguments, **options)
+    def limited(*arguments):
+        ((name, style),) = load_all(*arguments).items()
 
         def call(image, **options):
             if image.shape[1] == 64:
                 raise MemoryError
             return style(image, **options)
 
-        return call
+        return {name: call}
 
-    monkeypatch.setattr(stylizer, "load", limited)
+    monkeypatch.setattr(stylizer, "load_all", limited)
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
     assert len(done.err.splitlines()) == 1
@@ -760,7 +760,7 @@ def test_too_little_memory_at_a_scale_names_it(stylise, tmp_path, monkeypatch):
     def exhausted(image, **_):
         raise MemoryError
 
-    monkeypatch.setattr(stylizer, "load", lambda *_, **__: exhausted)
+    monkeypatch.setattr(stylizer, "load_all", lambda *_: {"waves": exhausted})
     done = stylise(write(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--scale", 2)
     assert done.code == 1
     assert "a.png: 56x40 px at --scale 2 do not fit in memory; lower it, or give" in done.err

@@ -708,7 +708,7 @@ def test_too_little_memory_names_the_size_and_the_flag(command, tmp_path, monkey
     def exhausted(image, **_):
         raise MemoryError
 
-    monkeypatch.setattr(stylizer, "load", lambda *_, **__: exhausted)
+    monkeypatch.setattr(stylizer, "load_all", lambda *_: {"waves": exhausted})
     source = encode(tmp_path / "a.mp4", moving(3))
     code, _, err = command(source, "-o", tmp_path / "b.mp4")
     assert code == 1
