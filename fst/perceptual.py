@@ -22,7 +22,7 @@ from keras import ops
 
 from fst.errors import UserError, first_line
 from fst.precision import dtype_policy
-from fst.weights_file import as_keras_names_it
+from fst.keras_names import as_keras_names_it
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
