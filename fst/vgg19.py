@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from fst.config import EMBEDDED, IMAGENET
-from fst.keras_files import as_keras_names_it
+from fst.keras_names import as_keras_names_it
 
 EMBEDDED_PATH = Path(__file__).parent / "weights" / "vgg19_relu4_2.npz"
 

@@ -1,4 +1,4 @@
-"""Files of weights by what they hold: Keras goes by their names alone."""
+"""What Keras must have a file of weights called: it goes by names, and not by what a file holds."""
 
 import contextlib
 import os
