@@ -179,9 +179,7 @@ class Clip:
 
         MP4 and MOV do, which cut by a list and not by leaving out: what lies beyond is not played.
         """
-        if not self._is_indexed or not track.duration:
-            return None
-        return ((track.start_time or 0) + track.duration) * track.time_base - self._start()
+        return self._told_end(track) if self._is_indexed else None
 
     def picture(self, frame):
         """A frame as uint8 `[H, W, 3]` RGB, upright; all have the first frame's size.
@@ -250,9 +248,15 @@ class Clip:
     @property
     def _seconds(self):
         """How long picture and sound last, as the file tells; 0 where it does not."""
-        if self.container.duration:
-            return self.container.duration / 1e6
-        return float((self.video.duration or 0) * self.time_base)
+        if not self.video.duration:
+            return (self.container.duration or 0) / 1e6
+        return float(max(filter(None, map(self._told_end, (self.video, *self.sounds)))))
+
+    def _told_end(self, track):
+        """When a track ends, seconds, as the file tells, or None."""
+        if not track.duration:
+            return None
+        return ((track.start_time or 0) + track.duration) * track.time_base - self._start()
 
     @property
     def _step(self):

@@ -133,6 +133,20 @@ def test_pictures_that_end_before_the_sound_are_no_fault(tmp_path):
     assert (len(times), round(end, 1)) == (12, 6)
 
 
+def test_a_film_of_which_the_end_is_missing_does_not_stand_still_for_the_rest(tmp_path):
+    times = [600 * index for index in range(20)]
+    options = {"codec": "mpeg4", "sound": "aac", "movflags": "faststart"}
+    source = films.write(tmp_path / "a.mp4", times, 12_000, **options)
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    (note,) = video.stylise_video(source, tmp_path / "b.mp4", same)
+    found, _, end = films.seen(tmp_path / "b.mp4")
+    assert 4 < len(found) < 18
+    assert note.startswith("ends early: holds ")
+    assert note.endswith(" of 20.0 s")
+    assert end < 18
+
+
 # --- Edit lists ----------------------------------------------------------------------------------
 
 # Where the parts begin and how long they are, in frames, of 24.
