@@ -116,7 +116,8 @@ class Clip:
         self.video.codec_context.thread_count = min(os.cpu_count() or 1, _THREADS)
         self.sounds = [s for s in self.container.streams.audio if s.codec_context is not None]
         self.time_base = self.video.time_base
-        self.tags, self.chapters = self.container.metadata, self.container.chapters()
+        self.tags = self.container.metadata
+        self.chapters = [self._moved(chapter) for chapter in self.container.chapters()]
         self.total = self._count() or None
         self.notes = []
         self._size = self._light = self._wide = None
@@ -281,6 +282,12 @@ class Clip:
             return start
         # Sound may have a run-up that is not played; pictures before zero are meant to be seen.
         return min(Fraction(0), (self.video.start_time or 0) * self.time_base)
+
+    def _moved(self, chapter):
+        """A chapter with its times counted from where the film begins."""
+        shift = round(self._start() / chapter["time_base"])
+        times = {key: max(0, chapter[key] - shift) for key in ("start", "end")}
+        return {**chapter, **times}
 
     def _packets(self):
         """The packets of picture and sound; at a place that cannot be read, None and the end."""

@@ -277,6 +277,41 @@ def test_picture_and_sound_that_do_not_begin_together(tmp_path, first, sound_fro
     assert tone[0] == pytest.approx(sound_from - begin, abs=0.005)
 
 
+@pytest.mark.parametrize("first", [0, 3000])
+def test_chapters_begin_where_the_film_does(tmp_path, first):
+    times, end = evenly(24, Fraction(1, 1000), first)
+    films.write(
+        tmp_path / "plain.mkv", times, end, codec="mpeg4", b_frames=0, unit=Fraction(1, 1000)
+    )
+    with (
+        av.open(str(tmp_path / "plain.mkv")) as given,
+        av.open(str(tmp_path / "a.mkv"), "w") as out,
+    ):
+        stream = out.add_stream_from_template(given.streams.video[0])
+        out.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": first + begin,
+                    "end": first + begin + 500,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": f"part {number}"},
+                }
+                for number, begin in enumerate((0, 500), 1)
+            ]
+        )
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    video.stylise_video(tmp_path / "a.mkv", tmp_path / "b.mkv", same)
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        found = film.chapters()
+    begins = [float(chapter["start"] * chapter["time_base"]) for chapter in found]
+    assert begins == [0, 0.5]
+    assert [chapter["metadata"]["title"] for chapter in found] == ["part 1", "part 2"]
+
+
 # --- Sound ---------------------------------------------------------------------------------------
 
 
