@@ -116,7 +116,8 @@ class Clip:
         self.video.codec_context.thread_count = min(os.cpu_count() or 1, _THREADS)
         self.sounds = [s for s in self.container.streams.audio if s.codec_context is not None]
         self.time_base = self.video.time_base
-        self.tags, self.chapters = self.container.metadata, self.container.chapters()
+        self.tags = self.container.metadata
+        self.chapters = [self._moved(chapter) for chapter in self.container.chapters()]
         self.total = self._count() or None
         self.notes = []
         self._size = self._light = self._wide = None
@@ -179,9 +180,7 @@ class Clip:
 
         MP4 and MOV do, which cut by a list and not by leaving out: what lies beyond is not played.
         """
-        if not self._is_indexed or not track.duration:
-            return None
-        return ((track.start_time or 0) + track.duration) * track.time_base - self._start()
+        return self._told_end(track) if self._is_indexed else None
 
     def picture(self, frame):
         """A frame as uint8 `[H, W, 3]` RGB, upright; all have the first frame's size.
@@ -250,9 +249,15 @@ class Clip:
     @property
     def _seconds(self):
         """How long picture and sound last, as the file tells; 0 where it does not."""
-        if self.container.duration:
-            return self.container.duration / 1e6
-        return float((self.video.duration or 0) * self.time_base)
+        if not self.video.duration:
+            return (self.container.duration or 0) / 1e6
+        return float(max(filter(None, map(self._told_end, (self.video, *self.sounds)))))
+
+    def _told_end(self, track):
+        """When a track ends, seconds, as the file tells, or None."""
+        if not track.duration:
+            return None
+        return ((track.start_time or 0) + track.duration) * track.time_base - self._start()
 
     @property
     def _step(self):
@@ -277,6 +282,12 @@ class Clip:
             return start
         # Sound may have a run-up that is not played; pictures before zero are meant to be seen.
         return min(Fraction(0), (self.video.start_time or 0) * self.time_base)
+
+    def _moved(self, chapter):
+        """A chapter with its times counted from where the film begins."""
+        shift = round(self._start() / chapter["time_base"])
+        times = {key: max(0, chapter[key] - shift) for key in ("start", "end")}
+        return {**chapter, **times}
 
     def _packets(self):
         """The packets of picture and sound; at a place that cannot be read, None and the end."""

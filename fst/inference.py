@@ -14,7 +14,7 @@ import numpy as np
 
 from fst import contact_sheet, files, images, look, memory, pipeline, steady, stylizer, video
 from fst.errors import UserError
-from fst.plan import Job, is_video
+from fst.plan import Job
 from fst.plan import styles as wanted_styles
 
 # The file system's, and no single photo's, fault: the next photo would meet them too.
@@ -109,7 +109,7 @@ def _stages(styles, config, frames):
 
     def load(job, hold):
         with disk.watched(job):
-            if is_video(job.source):
+            if job.moving:
                 return None
             return _load(job, config, lambda pixels: hold(pixels * len(styles)))
 
@@ -120,7 +120,7 @@ def _stages(styles, config, frames):
             return loaded, _through_network(styles, job, loaded.rgb, config)
 
     def save(job, worked):
-        if is_video(job.source):
+        if job.moving:
             return worked
         with disk.watched(job):
             return _save(job, *worked, config)
@@ -227,15 +227,20 @@ def stylise_clip(styles, job, config, progress=None):
     def paint(rgb):
         return finished(rgb, at_scale(style, rgb, config), config)
 
+    largest = config.max_size or video.largest_side(job.target)
     paint_next = steady.Steady(paint) if config.steady else paint
+    scaled = set()
 
     def stylise_frame(rgb):
-        rgb = images.at_most(rgb, config.max_size)
+        if max(rgb.shape[:2]) > largest > 0 == config.max_size:
+            scaled.add(f"scaled to {largest} px, since --max-size tells no other size")
+        rgb = images.at_most(rgb, largest)
         with _fitting_in_memory(job, *rgb.shape[:2], config):
             return paint_next(rgb)
 
     options = {"quality": config.quality, "keep_private": config.keep_metadata}
-    return video.stylise_video(job.source, job.target, stylise_frame, **options, progress=progress)
+    options["progress"] = progress
+    return (*video.stylise_video(job.source, job.target, stylise_frame, **options), *scaled)
 
 
 def _too_large(job, height, width, config):

@@ -21,12 +21,14 @@ _SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the sa
 class Job(NamedTuple):
     """One photo or video: `source`, a path or URL, is stylised into the file `target`.
 
-    `renamed` tells that the target is not called as the source, because another one is.
+    `renamed` tells that the target is not called as the source, because another one is; `moving`,
+    that it is all of a video or of an animated picture that is stylised, and not one picture.
     """
 
     source: str | Path
     target: Path
     renamed: bool = False
+    moving: bool = False
 
     @property
     def name(self):
@@ -36,6 +38,9 @@ class Job(NamedTuple):
 
 def plan(config, tell=lambda note: None):
     """Lists what a run has to do.
+
+    What a file is, its content tells, and only where it cannot be asked its name. An animated
+    picture counts as a photo, unless OUTPUT is a file that moves: a video, or a GIF.
 
     OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no
     folder; else it is a folder, in which a file keeps its name, and a photo of an input folder also
@@ -60,14 +65,17 @@ def plan(config, tell=lambda note: None):
     output = Path(config.output)
     if _is_file(config):
         _check_suffix(config, output)
-        jobs = [Job(_existing(config.input[0]), output)]
+        source = _existing(config.input[0])
+        jobs = [Job(source, output, moving=_is_moving(config, source, output))]
     else:
         _check_folder(config, output)
         jobs = _distinct(
-            Job(source, output / _with_format(name, config.format))
+            Job(source, output / _with_format(name, config.format, moving), moving=moving)
             for given in config.input
-            for source, name in _photos(given, config, tell)
+            for source, name, moving in _photos(given, config, tell)
         )
+    if any(job.moving for job in jobs):
+        video.check_available()
     _spare_inputs(jobs)
     files.check_writable(output, "--output", folder=not _is_file(config))
     return jobs
@@ -82,9 +90,10 @@ def styles(config):
 
 
 def is_video(source):
-    """Whether a source, a path or URL, is called as a video and is no folder."""
-    name = _name_of_url(source) if files.is_url(source) else source
-    return video.is_video(name) and not os.path.isdir(source)
+    """Whether a source, a path or URL, is a video; of an address, only the name is known."""
+    if files.is_url(source):
+        return _name_of_url(source).suffix.lower() in video.EXTENSIONS
+    return video.is_video(source)
 
 
 def is_folder(given):
@@ -93,14 +102,11 @@ def is_folder(given):
 
 
 def _check_videos(config):
-    videos = [given for given in config.input if is_video(given)]
-    for given in videos:
+    for given in filter(is_video, config.input):
         if config.contact_sheet:
             raise UserError(f"--contact-sheet is for photos, and {given} is a video")
         if files.is_url(given):
             raise UserError(f"{files.printable(given)}: download the video and give the file")
-    if videos:
-        video.check_available()
 
 
 def _is_file(config):
@@ -112,14 +118,26 @@ def _is_file(config):
     return one and not folder and bool(Path(output).suffix)
 
 
+def _is_moving(config, source, output):
+    """Whether all of a video or animation becomes the file `output`, and not its first picture."""
+    if is_video(source):
+        return True
+    moving = output.suffix.lower() in video.MOVING_OUTPUTS and not config.contact_sheet
+    return moving and not files.is_url(source) and video.is_moving(source)
+
+
 def _check_suffix(config, output):
-    suffix = output.suffix.lower()
-    moving = is_video(config.input[0])
-    known = video.OUTPUTS if moving else images.OUTPUTS
-    if suffix not in known:
-        kind = "format of a video" if moving else "known format"
+    given, suffix = config.input[0], output.suffix.lower()
+    moving = _is_moving(config, given, output)
+    known = video.MOVING_OUTPUTS if is_video(given) else images.OUTPUTS
+    if suffix not in known and not (moving and suffix in video.MOVING_OUTPUTS):
+        kind = "format of a video" if is_video(given) else "known format"
+        problem = f"the suffix names no {kind}"
+        if suffix in video.OUTPUTS:
+            problem = f"the suffix names a video, and {files.printable(given)} is none"
+            problem += " (download it, if it moves)" * files.is_url(given)
         raise UserError(
-            f"--output {output}: the suffix names no {kind}; use one of "
+            f"--output {output}: {problem}; use one of "
             f"{' '.join(sorted(known))}, or {output}/ for a folder"
         )
     if not moving and config.format != "keep" and not _same_format(suffix, f".{config.format}"):
@@ -138,12 +156,12 @@ def _check_folder(config, output):
 
 
 def _photos(given, config, tell):
-    """The photos of one INPUT, each with the name, relative to OUTPUT, that it should get."""
+    """The photos of one INPUT; the name of each, relative to OUTPUT; and whether it is a video."""
     if files.is_url(given):
-        return [(given, _name_of_url(given))]
+        return [(given, _name_of_url(given), False)]
     path = _existing(given)
     if not path.is_dir():
-        return [(path, Path(path.name))]
+        return [(path, Path(path.name), is_video(path))]
     output = Path(config.output).resolve()
     if output == path.resolve():
         raise UserError(f"--output {config.output}: is the folder of the photos; name another")
@@ -161,7 +179,7 @@ def _photos(given, config, tell):
         raise UserError(f"{given}: the folder holds no photos{others}; {hint}")
     if left_out:
         tell(images.left_out_words(left_out, path))
-    return [(photo, photo.relative_to(path)) for photo in photos]
+    return [(photo, photo.relative_to(path), False) for photo in photos]
 
 
 def _is_below(file, folder):
@@ -185,14 +203,19 @@ def _name_of_url(url):
     return Path(name.stem[:100] + name.suffix[:20])
 
 
-def _with_format(name, wanted):
+def _with_format(name, wanted, moving):
     suffix = name.suffix.lower()
-    if suffix in video.EXTENSIONS:
-        return name if suffix in video.OUTPUTS else name.with_suffix(".mp4")
-    new = _KEPT.get(suffix, _UNNAMED) if wanted == "keep" else f".{wanted}"
+    known = images.EXTENSIONS | video.EXTENSIONS
+    if moving and suffix in video.OUTPUTS:
+        return name
+    new = ".mp4" if moving else _kept(suffix) if wanted == "keep" else f".{wanted}"
     if _same_format(suffix, new):
         return name
-    return name.with_suffix(new) if suffix in images.EXTENSIONS else name.with_name(name.name + new)
+    return name.with_suffix(new) if suffix in known else name.with_name(name.name + new)
+
+
+def _kept(suffix):
+    return _KEPT.get(suffix, _UNNAMED)
 
 
 def _same_format(one, other):
@@ -220,7 +243,7 @@ def _distinct(jobs):
             number += 1
         taken.add(_key(name))
         names[job] = name
-    return [Job(job.source, names[job], renamed=names[job] != job.target) for job in jobs]
+    return [job._replace(target=names[job], renamed=names[job] != job.target) for job in jobs]
 
 
 def _changes_suffix(job):
@@ -242,10 +265,10 @@ def _spare_inputs(jobs):
     for source, *_ in jobs:
         if not files.is_url(source) and (found := _inode(source)):
             sources[found] = source
-    for _, target, _ in jobs:
-        if _inode(target) in sources:
+    for job in jobs:
+        if _inode(job.target) in sources:
             raise UserError(
-                f"{sources[_inode(target)]}: would be overwritten by its stylised picture; "
+                f"{sources[_inode(job.target)]}: would be overwritten by its stylised picture; "
                 "name another --output"
             )
 

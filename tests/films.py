@@ -55,9 +55,13 @@ def write(
         ends = dict(zip(times, [*times[1:], end], strict=True))
         for packet in packets:
             packet.duration = ends[packet.pts] - packet.pts
-        # What the last packet is told to last is what a file without B-frames needs.
-        if packets[-1].pts != times[-1]:
-            packets[-1].duration = end - times[0] - (packets[-1].dts - packets[0].dts)
+        # An MP4 lasts as long as its packets take to be decoded: they should take as long as the
+        # pictures are shown.
+        first, last = packets[0], packets[-1]
+        if path.suffix in (".mp4", ".mov"):
+            last.dts = max(last.dts, last.pts - (first.pts - first.dts))
+            if last.pts != times[-1]:
+                last.duration = end - times[0] - (last.dts - first.dts)
         for packet in packets:
             out.mux(packet)
         if sound:

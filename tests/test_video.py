@@ -674,6 +674,10 @@ def test_a_folder_gives_its_photos_only(command, tmp_path):
     [
         (("a.mp4", "-o", "b.jpg"), "--output b.jpg: the suffix names no format of a video"),
         (("a.mp4", "-o", "b.avi"), "--output b.avi: the suffix names no format of a video"),
+        (("a.3gp", "-o", "b.jpg"), "--output b.jpg: the suffix names no format of a video"),
+        (("a.png", "-o", "b.mp4"), "--output b.mp4: the suffix names a video, and a.png is none"),
+        (("a.txt", "-o", "b.mkv"), "--output b.mkv: the suffix names a video, and a.txt is none"),
+        (("http://a.org/a.gif", "-o", "b.mp4"), "a.gif is none (download it, if it moves)"),
         (("a.mp4", "-o", "b.mp4", "--contact-sheet"), "--contact-sheet is for photos"),
         (("http://a.org/a.mp4?x=1", "-o", "b.mp4"), "download the video and give the file"),
         (("a.mp4", "a.mkv", "-o", "b.mp4"), "--output b.mp4: names a file"),
@@ -683,12 +687,83 @@ def test_a_folder_gives_its_photos_only(command, tmp_path):
 )
 def test_wrong_use_is_one_line(command, tmp_path, monkeypatch, arguments, complaint):
     monkeypatch.chdir(tmp_path)
-    for name in ("a.mp4", "a.mkv"):
+    for name in ("a.mp4", "a.mkv", "a.3gp", "a.txt"):
         (tmp_path / name).write_bytes(b"x")
+    Image.fromarray(draw_photo(1, 40, 40)).save("a.png")
     code, out, err = command(*arguments)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert complaint in err
     assert (tmp_path / "a.mp4").read_bytes() == b"x"
+
+
+def moving_gif(path, height=48, width=64):
+    pictures = [Image.fromarray(picture) for picture in moving(4, height, width)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+    return path
+
+
+def test_what_a_file_is_decides_and_not_its_name(command, tmp_path):
+    small = encode(tmp_path / "a.ts", moving(12, 48, 64))
+    for name in ("a.flv", "nameless", "photo.jpg"):
+        (tmp_path / name).write_bytes(small.read_bytes())
+    Image.fromarray(draw_photo(1, 40, 40)).save(tmp_path / "c.png")
+    (tmp_path / "c.png").rename(tmp_path / "film.mp4")
+    inputs = [tmp_path / name for name in ("a.ts", "a.flv", "nameless", "photo.jpg", "film.mp4")]
+    code, out, err = command(*inputs, "-o", tmp_path / "out")
+    assert (code, out) == (0, f"5 of 5 stylised into {tmp_path / 'out'}\n")
+    assert err == f"note: {tmp_path / 'a.flv'} becomes {tmp_path / 'out' / 'a-2.mp4'}\n"
+    names = sorted(found.name for found in (tmp_path / "out").iterdir())
+    assert names == ["a-2.mp4", "a.mp4", "film.jpg", "nameless.mp4", "photo.mp4"]
+    for name in ("a-2.mp4", "a.mp4", "nameless.mp4", "photo.mp4"):
+        assert len(frames_of(tmp_path / "out" / name)) == 12
+    assert Image.open(tmp_path / "out" / "film.jpg").format == "JPEG"
+
+
+def test_an_animation_moves_where_the_output_does(command, tmp_path):
+    source = moving_gif(tmp_path / "a.gif")
+    assert command(source, "-o", tmp_path / "b.mp4")[:2] == (
+        0,
+        f"1 of 1 stylised into {tmp_path / 'b.mp4'}\n",
+    )
+    assert len(frames_of(tmp_path / "b.mp4")) == 4
+    code, _, err = command(source, "-o", tmp_path / "b.gif")
+    assert (code, err) == (0, f"note: {source}: a GIF has 256 colours a picture\n")
+    with Image.open(tmp_path / "b.gif") as made:
+        assert (made.n_frames, made.size) == (4, (64, 48))
+    for name, options in (("c.png", ()), ("d.gif", ("--contact-sheet",))):
+        code, _, err = command(source, "-o", tmp_path / name, *options)
+        assert (code, err) == (0, f"note: {source}: animated, only its first picture is taken\n")
+        with Image.open(tmp_path / name) as made:
+            assert getattr(made, "n_frames", 1) == 1
+
+
+def test_a_still_gif_stays_a_picture(command, tmp_path):
+    Image.fromarray(draw_photo(1, 40, 40)).save(tmp_path / "a.gif")
+    assert command(tmp_path / "a.gif", "-o", tmp_path / "b.gif")[::2] == (0, "")
+    with Image.open(tmp_path / "b.gif") as made:
+        assert made.n_frames == 1
+
+
+def test_a_film_becomes_a_gif_of_a_size_for_chats(command, tmp_path):
+    source = encode(tmp_path / "a.mp4", moving(3, 64, 800))
+    code, _, err = command(source, "-o", tmp_path / "b.gif")
+    assert (code, len(err.splitlines())) == (0, 2)
+    assert "scaled to 640 px, since --max-size tells no other size" in err
+    command(source, "-o", tmp_path / "c.gif", "--max-size", 700)
+    for name, width in (("b.gif", 640), ("c.gif", 700)):
+        with Image.open(tmp_path / name) as made:
+            assert (made.n_frames, made.width) == (3, width)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.unknown"])
+def test_a_pipe_among_videos_is_named(command, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    source = encode(tmp_path / "b.mp4", moving(3))
+    code, out, err = command(tmp_path / name, source, "-o", tmp_path / "out")
+    assert (code, out) == (1, f"1 of 2 stylised into {tmp_path / 'out'}; 1 failed\n")
+    assert err.startswith(f"failed: {tmp_path / name}: is not a regular file")
+    assert len(err.splitlines()) == 1
 
 
 def test_without_pyav_photos_work_and_videos_say_what_to_install(command, tmp_path, monkeypatch):
