@@ -52,9 +52,7 @@ class Progress:
         if self._lines and self._done < self._total and now - self._told >= _EVERY:
             self._told = now
             left = (now - self._begun) / self._done * (self._total - self._done)
-            self.write(
-                f"{self._done} of {self._total} {self._unit}s done, about {_span(left)} left"
-            )
+            self.write(f"{self._done} of {self._total} {self._unit}s done, about {span(left)} left")
 
     def write(self, line):
         """Writes a line above the bar."""
@@ -62,7 +60,7 @@ class Progress:
         self._file.flush()
 
 
-def _span(seconds):
+def span(seconds):
     """A time in words, as exact as a guess deserves."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -21,11 +21,12 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 
 import fst
-from fst import checkpoint, images
+from fst import checkpoint, cli, images
+from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.page import runs, slider, studio, thumbnails, uploads, weights
 from fst.page.words import plain
-from tests.conftest import ROOT, draw_photo, wait_for
+from tests.conftest import ROOT, draw_photo, wait_for, write_gallery
 from tests.ports import free_ports
 from tests.tiny import tiny_options
 
@@ -134,21 +135,141 @@ def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(sand, monkeypatch)
         studio.full_size(upload, sand, studio.Look(), "JPEG")
 
 
-def training_form():
+def training_page():
     from fst.page import train_view
 
     train_view.show({})
 
 
-def test_the_owner_can_name_the_photos_to_train_on(page_styles, monkeypatch, tmp_path):
+@pytest.fixture
+def learning(gallery, monkeypatch, tmp_path):
+    """Draws the page on which styles are learnt; in its folder of styles is a gallery."""
     from streamlit.testing.v1 import AppTest
 
-    monkeypatch.setenv("FST_PAGE_RUNS", str(tmp_path))
-    labels = [box.label for box in AppTest.from_function(training_form).run(timeout=60).text_input]
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(gallery))
+    monkeypatch.setenv("FST_PAGE_RUNS", str(tmp_path / "runs"))
+    return lambda: AppTest.from_function(training_page).run(timeout=60)
+
+
+def give_picture(page, name="My Stripes.png", data=None):
+    (uploader,) = page.get("file_uploader")
+    return uploader.upload(name, data or jpeg(), "image/png").run(timeout=60)
+
+
+def button(page, label):
+    (found,) = [each for each in page.button if each.label == label]
+    return found
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What the page has started, in place of the trainings: names, pictures and options."""
+    starts = []
+    monkeypatch.setattr(weights, "check_vgg19", lambda: None)
+    monkeypatch.setattr(
+        runs.Runs,
+        "start",
+        lambda _, name, picture, **options: starts.append((name, picture, options)),
+    )
+    return starts
+
+
+def test_a_picture_and_a_button_are_all_it_takes(learning, started):
+    page = learning()
+    assert button(page, "Learn this style").disabled
+    page = give_picture(page)
+    button(page, "Learn this style").click().run(timeout=60)
+    ((name, picture, options),) = started
+    assert (name, picture) == ("", ("My Stripes.png", jpeg()))
+    assert options == {
+        "content": "",
+        "preset": "instant",
+        "start_from": "gallery",
+        "width": 4,
+        "style_weight": 8.0,
+        "style_size": 768,
+        "preview_every": 20,
+    }
+
+
+def choose(page, label, words):
+    """Takes the option of a select box that is shown as `words`."""
+    (box,) = [each for each in page.selectbox if each.label == label]
+    box.select(words).run(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ("gallery: its nearest style", {"start_from": "gallery", "width": 4}),
+        ("dusk", {"start_from": "dusk", "width": 4}),
+        ("gallery/moss", {"start_from": "gallery/moss", "width": 4}),
+        ("random weights", {"start_from": "none"}),
+    ],
+)
+def test_what_is_started_from_can_be_chosen(learning, started, words, start):
+    page = give_picture(learning())
+    choose(page, "Start from", words)
+    button(page, "Learn this style").click().run(timeout=60)
+    ((_, _, options),) = started
+    assert {key: options[key] for key in ("start_from", "width") if key in options} == start
+
+
+@pytest.mark.parametrize(
+    ("preset", "every"), [("instant", 20), ("draft", 60), ("standard", 250), ("fine", 1000)]
+)
+def test_previews_come_as_often_as_the_training_is_long(learning, started, preset, every):
+    page = give_picture(learning())
+    (box,) = [each for each in page.selectbox if each.label == "Preset"]
+    (words,) = [words for words in box.options if words.startswith(f"{preset}:")]
+    choose(page, "Preset", words)
+    button(page, "Learn this style").click().run(timeout=60)
+    ((_, _, options),) = started
+    assert (options["preset"], options["preview_every"]) == (preset, every)
+
+
+def test_a_picture_that_is_none_is_refused_at_once(learning):
+    page = give_picture(learning(), data=b"just some text")
+    assert "is not an image" in page.error[0].value
+    assert button(page, "Learn this style").disabled
+
+
+def test_the_owner_can_name_the_photos_to_train_on(learning, started, photos, monkeypatch):
+    labels = [box.label for box in learning().text_input]
     assert any("Folder of photos" in label for label in labels)
+    monkeypatch.setenv("FST_PAGE_PHOTOS", str(photos))
+    page = learning()
+    assert [box.label for box in page.text_input] == ["Name of the style"]
+    button(give_picture(page), "Learn this style").click().run(timeout=60)
+    assert started[0][2]["content"] == str(photos)
+
+
+def test_where_the_owners_folder_is_empty_the_sample_photos_do(
+    learning, started, monkeypatch, tmp_path
+):
     monkeypatch.setenv("FST_PAGE_PHOTOS", str(tmp_path))
-    labels = [box.label for box in AppTest.from_function(training_form).run(timeout=60).text_input]
-    assert labels == ["Name of the style"]
+    button(give_picture(learning()), "Learn this style").click().run(timeout=60)
+    assert started[0][2]["content"] == ""
+
+
+def headings(page):
+    return [each.value for each in page.subheader]
+
+
+def test_a_result_stands_first_for_who_saw_it_come(learning, monkeypatch):
+    run, running = runs.Run("mine", 100, ["python", "train.py"], 7), [True]
+    monkeypatch.setattr(runs.Runs, "current", lambda _: run)
+    monkeypatch.setattr(runs.Run, "running", lambda _: running[0])
+    monkeypatch.setattr(runs.Runs, "finished", lambda *_: True)
+    page = learning()
+    assert not page.get("file_uploader")  # One at a time.
+    running[0] = False
+    page.run(timeout=60)
+    assert headings(page)[:2] == ["mine", "Another picture"]
+    labels = [each.label for each in page.button]
+    assert labels == ["Stylise a photo with it", "Learn this style"]
+    labels = [each.label for each in learning().button]  # of another visitor
+    assert labels == ["Learn this style", "Stylise a photo with it"]
 
 
 def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tmp_path):
@@ -159,7 +280,7 @@ def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tm
     monkeypatch.setattr(runs.Run, "running", lambda _: True)
     monkeypatch.setattr(runs.Runs, "current", lambda _: run)
     monkeypatch.setattr(runs.Runs, "stop", lambda _: asked.append(run.pid))
-    page = AppTest.from_function(training_form).run(timeout=60)
+    page = AppTest.from_function(training_page).run(timeout=60)
     assert not page.info
     page.button[0].click().run(timeout=60)
     assert "It stops after the step" in page.info[0].value
@@ -403,7 +524,7 @@ def test_a_training_counts_as_running_from_its_start(tmp_path, photos, style, mo
         os.kill(run.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ["../up", "", "a b", ".hidden", "x" * 61])
+@pytest.mark.parametrize("name", ["../up", "a b", ".hidden", "x" * 61])
 def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
     trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
     with pytest.raises(UserError, match="the name may hold"):
@@ -411,10 +532,83 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, style, name):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_empty_folder_of_photos_is_not_this_one(tmp_path, style):
+@pytest.fixture
+def launched(monkeypatch):
+    """The `Run`s that would have been launched, none of which is."""
+    found = []
+
+    def launch(_, run):
+        found.append(run)
+        return run
+
+    monkeypatch.setattr(runs.Runs, "_launch", launch)
+    return found
+
+
+def test_the_command_of_a_picture_alone_is_the_shortest(tmp_path, style, launched):
     trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
-    with pytest.raises(UserError, match="name a folder of photos"):
-        trainings.start("mine", ("a.png", style.read_bytes()), content="")
+    run = trainings.start("", ("My Stripes.png", style.read_bytes()))
+    picture = tmp_path / "runs" / "my_stripes" / "style.png"
+    assert picture.read_bytes() == style.read_bytes()
+    assert trainings.picture(run) == picture
+    config = cli.parse(TrainingConfig, "train.py", run.command[2:])
+    assert (config.style, config.name) == ((str(picture),), "my_stripes")
+    assert (config.preset, config.content) == ("instant", "")
+    assert len(config.preview) == 2
+    assert all(os.path.isfile(photo) for photo in config.preview)
+    assert (run.steps, run.batch_size) == (config.steps, config.batch_size)
+
+
+def test_a_style_that_nobody_named_gets_a_name_that_is_free(tmp_path, gallery, style, launched):
+    shutil.copytree(gallery, tmp_path / "styles")
+    (tmp_path / "styles" / "dusk-2").mkdir()
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    for file, name in (
+        ("sand.png", "sand-2"),  # a folder
+        ("Dusk.png", "dusk-3"),  # a style of the gallery, and a folder
+        ("gallery.png", "gallery-2"),
+        ("new.png", "new"),
+        ("x" * 99 + ".png", "x" * 60),
+    ):
+        assert trainings.start("", (file, style.read_bytes())).name == name
+    (tmp_path / "styles" / ("x" * 60)).mkdir()
+    assert trainings.start("", ("x" * 99, style.read_bytes())).name == "x" * 58 + "-2"
+    with pytest.raises(UserError, match="something called 'sand' already"):
+        trainings.start("sand", ("a.png", style.read_bytes()))
+
+
+def test_a_name_that_is_used_again_has_no_traces_of_before(tmp_path, style, launched):
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    run = trainings.start("mine", ("a.jpg", jpeg()))
+    (tmp_path / "runs" / "mine" / "log.txt").write_text("error: of before\n")
+    trainings.start("mine", ("a.png", style.read_bytes()))
+    assert trainings.picture(run).name == "style.png"
+    assert trainings.log_tail(run) == ""
+
+
+def test_a_folder_of_photos_that_is_not_there_is_told(tmp_path, style, launched):
+    trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
+    with pytest.raises(UserError, match="no such folder"):
+        trainings.start("mine", ("a.png", style.read_bytes()), content=str(tmp_path / "none"))
+
+
+def test_the_time_left_is_that_of_the_steps_without_the_first():
+    run = runs.Run("mine", 100, [], 7, batch_size=2)
+    rows = np.zeros((40, 6))
+    rows[:, 0] = range(1, 41)
+    rows[:, 5] = [0.01] + [4.0] * 39
+    assert runs.seconds_left(rows, run) == pytest.approx(60 * 2 / 4)
+    assert runs.seconds_left(rows[:1], run) is None
+    assert runs.seconds_left(rows[:0], run) is None
+
+
+def test_galleries_are_told_from_styles_and_damaged_ones_left_out(tmp_path, gallery):
+    shutil.copytree(gallery, tmp_path / "styles")
+    (tmp_path / "styles" / "broken").mkdir()
+    (tmp_path / "styles" / "broken" / "style.json").write_text("{")
+    os.utime(tmp_path / "styles" / "sand" / "style.json", (0, 0))
+    assert list(runs.trained(tmp_path / "styles")) == ["moss", "sand"]
+    assert runs.galleries(tmp_path / "styles") == ["gallery"]
 
 
 def fails():
@@ -627,33 +821,51 @@ def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
     wait_for(lambda: alert.bounding_box()["width"] > 100)
 
 
-def test_the_way_to_training_is_open_and_asks_for_what_is_missing(tab):
+def learn(tab, name, **more):
+    """Gives a picture, and what stands under "More", and begins; the page's own part of the tab."""
     tab.get_by_role("link", name="Train a style of your own").click()
-    tab.get_by_role("button", name="Train", exact=True).click()
-    alert = tab.get_by_role("alert")
-    alert.wait_for()
-    assert alert.inner_text().startswith("Give a style picture first;")
+    page = tab.locator(".stMainBlockContainer")  # Streamlit's own "Stop" stands above it.
+    begin = page.get_by_role("button", name="Learn this style")
+    begin.wait_for()
+    assert begin.is_disabled()
+    picture = {"name": name, "mimeType": "image/jpeg", "buffer": jpeg()}
+    page.locator("input[type=file]").first.set_input_files(picture)
+    if more:
+        page.get_by_text("More", exact=True).click()
+    for label, value in more.items():
+        box = page.get_by_label(label.replace("_", " ")).first
+        box.fill(value)
+        box.press("Enter")
+    begin.click()  # Once the picture has arrived.
+    return page
+
+
+def test_a_picture_is_learnt_and_used_with_nothing_else_given(tab):
+    page = learn(tab, "My Stripes.jpg", Steps="10")
+    page.get_by_role("heading", name="my stripes").wait_for()
+    page.get_by_text(re.compile(r"^after step \d+")).wait_for()
+    use = page.get_by_role("button", name="Stylise a photo with it")
+    use.wait_for()
+    page.get_by_text("after step 10").wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    use.click()
+    chosen = page.get_by_role("button", name="my stripes")
+    chosen.wait_for()
+    assert chosen.get_attribute("data-testid").endswith("primary")
 
 
 def test_a_training_begun_on_the_page_outlives_a_reload_stops_and_goes_on(tab, photos):
-    tab.get_by_role("link", name="Train a style of your own").click()
-    page = tab.locator(".stMainBlockContainer")  # Streamlit's own "Stop" stands above it.
-    page.get_by_role("heading", name="A new style").wait_for()
-    picture = {"name": "My Stripes.jpg", "mimeType": "image/jpeg", "buffer": jpeg()}
-    page.locator("input[type=file]").first.set_input_files(picture)
-    page.get_by_text("My Stripes.jpg").wait_for()  # "Train" waits for its upload from now on.
-    page.get_by_role("textbox", name="Folder of photos").fill(str(photos))
-    train = page.get_by_role("button", name="Train", exact=True)
-    train.click()
-    title = page.get_by_role("heading", name="my stripes")
+    page = learn(tab, "A wave.jpg", Folder_of_photos=str(photos), Steps="1000")
+    title = page.get_by_role("heading", name="a wave")
     title.wait_for()
     tab.reload()
     title.wait_for()
     page.get_by_text(re.compile(r"^step \d+ of 1000")).wait_for()
-    assert train.count() == 0  # One at a time.
+    begin = page.get_by_role("button", name="Learn this style")
+    assert begin.count() == 0  # One at a time.
     page.get_by_role("button", name="Stop").click()
     page.get_by_text(re.compile(r"Stopped at step \d+ of 1000")).wait_for()
-    train.wait_for()
+    begin.wait_for()
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped at step").wait_for()

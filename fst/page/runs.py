@@ -9,6 +9,7 @@ The process outlives the page and its server; `.current.json` leads back to it.
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -20,13 +21,16 @@ from pathlib import Path
 
 import psutil
 
-from fst import checkpoint, files, images
-from fst.config import TrainingConfig, words_of
+from fst import checkpoint, files, images, samples
+from fst.config import TrainingConfig, name_from, words_of
 from fst.errors import UserError
 from fst.page import uploads
 
 _PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
 _CURRENT, _LOCK = ".current.json", ".lock"  # No style is called so: names begin with a letter.
+_LONGEST = 60  # letters of a name
+_JUDGED_BY = 30  # steps, of which the speed is taken for that of the rest
+_SHOWN = ("astronaut", "chelsea")  # Of the sample photos: more in a row are too small on a phone.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +42,14 @@ class Run:
         steps: that it is to take.
         command: the command line, which tells its process from a later one of the same number.
         pid: of its process.
+        batch_size: photos per step.
     """
 
     name: str
     steps: int
     command: list
     pid: int
+    batch_size: int = 1
 
     def running(self):
         """Whether its process works still."""
@@ -78,7 +84,7 @@ class Runs:
         """Starts a training.
 
         Args:
-            name: of the style.
+            name: of the style; as the picture's file where it is empty, with a number if need be.
             picture: the name and the bytes of the style picture's file.
             options: of `fst.config.TrainingConfig`, such as `content` and `preset`.
 
@@ -88,23 +94,45 @@ class Runs:
         Raises:
             UserError: one is running, the name is taken, the picture or an option is no good.
         """
-        if not re.fullmatch(r"\w[\w.-]{0,59}", name):
-            raise UserError("the name may hold letters, digits, '_', '-', '.' only, 60 at most")
+        if name and not re.fullmatch(rf"\w[\w.-]{{0,{_LONGEST - 1}}}", name):
+            raise UserError(
+                f"the name may hold letters, digits, '_', '-', '.' only, {_LONGEST} at most"
+            )
         uploads.check(*picture)
-        if not options["content"]:
-            raise UserError("name a folder of photos to train on")
-        images.find_images(options["content"])  # Raises where there is no such folder.
+        if options.get("content"):
+            images.find_images(options["content"])  # Raises where there is no such folder.
+        else:
+            options = {"preview": _sample_previews(), **options, "content": ""}
+        with self._alone():
+            name = self._free(name) if name else self._free_like(name_from(picture[0]))
+            return self._begin(name, picture, options)
+
+    def _free(self, name):
         if (self._styles / name).exists():
             raise UserError(f"there is something called '{name}' already; choose another name")
-        suffix = Path(picture[0]).suffix.lower()
-        path = self._folder / name / f"style{suffix if suffix in images.EXTENSIONS else '.jpg'}"
-        options = {"preset": "draft", **options, "name": name, "output": str(self._styles)}
-        config = TrainingConfig.from_preset(style=str(path), **options)
-        command = [sys.executable, str(_PROGRAM), str(path), *words_of(options)]
-        with self._alone():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture[1])
-            return self._launch(name, config.steps, command)
+        return name
+
+    def _free_like(self, name):
+        """A name that no style has, of a gallery neither: `name`, or with `-2` and so on."""
+        known = {known.rpartition("/")[2] for known in checkpoint.names(self._styles)}
+        for number in itertools.count(1):
+            end = f"-{number}" if number > 1 else ""
+            free = name[: _LONGEST - len(end)] + end
+            if free not in known and not (self._styles / free).exists():
+                return free
+
+    def _begin(self, name, picture, options):
+        path = self._folder / name / f"style{_suffix(picture[0])}"
+        options = {**options, "name": name, "output": str(self._styles)}
+        preset = options.pop("preset", TrainingConfig.preset)
+        config = TrainingConfig.from_preset(preset, str(path), **options)
+        given = {"preset": preset, **{key: value for key, value in options.items() if value != ""}}
+        command = [sys.executable, str(_PROGRAM), str(path), *words_of(given)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in [*path.parent.glob("style.*"), path.parent / "log.txt"]:
+            old.unlink(missing_ok=True)  # Of a training that came to nothing.
+        path.write_bytes(picture[1])
+        return self._launch(Run(name, config.steps, command, 0, config.batch_size))
 
     def resume(self):
         """Goes on with the training that was stopped; returns the `Run`."""
@@ -112,7 +140,7 @@ class Runs:
             run = self.current()
             if run is None:
                 raise UserError("there is no training to go on with")
-            return self._launch(run.name, run.steps, run.command)
+            return self._launch(run)
 
     def stop(self):
         """Asks the training to stop; it saves its state after the step that is under way."""
@@ -124,6 +152,10 @@ class Runs:
     def finished(self, run):
         """Whether the style is trained."""
         return checkpoint.Checkpoint(self._styles / run.name).card_path.is_file()
+
+    def picture(self, run):
+        """The path of a training's style picture, or None where it is gone."""
+        return next((self._folder / run.name).glob("style.*"), None)
 
     def log_tail(self, run, length=4000):
         """The end of a training's log."""
@@ -149,21 +181,31 @@ class Runs:
                 raise UserError(f"'{run.name}' is being trained; one training at a time")
             yield
 
-    def _launch(self, name, steps, command):
-        with open(self._folder / name / "log.txt", "ab") as log:
+    def _launch(self, run):
+        with open(self._folder / run.name / "log.txt", "ab") as log:
             # A session of its own: what stops the page's server does not stop the training.
             process = subprocess.Popen(
-                command,
+                run.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        run = Run(name, steps, command, process.pid)
+        run = dataclasses.replace(run, pid=process.pid)
         _wait_until_known(run, process)
         with files.atomic_path(self._folder / _CURRENT) as path:
             path.write_text(json.dumps(dataclasses.asdict(run)), encoding="utf-8")
         return run
+
+
+def _suffix(name):
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in images.EXTENSIONS else ".jpg"
+
+
+def _sample_previews():
+    paths = samples.photo_files()
+    return tuple(str(paths[name]) for name in _SHOWN)
 
 
 def _wait_until_known(run, process, seconds=5):
@@ -173,13 +215,50 @@ def _wait_until_known(run, process, seconds=5):
         time.sleep(0.005)
 
 
+def seconds_left(rows, run):
+    """How long the rest of a training's steps will take, in seconds; None where nothing tells yet.
+
+    Args:
+        rows: of its history, `[N, 6]`.
+        run: the `Run`.
+    """
+    speeds = rows[1:][-_JUDGED_BY:, 5]  # The first step's time is that of the compilation.
+    speeds = speeds[speeds > 0]
+    if not len(speeds):
+        return None
+    return (run.steps - rows[-1, 0]) * run.batch_size * float((1 / speeds).mean())
+
+
 def trained(styles):
-    """The trained styles' cards by their names; one that cannot be read is left out."""
+    """The cards, by their names, of the styles that have a folder of their own.
+
+    The last that was trained comes first; one whose card cannot be read is left out.
+    """
+    paths = {path: _trained_at(path) for path in Path(styles).glob("*/style.json")}
     cards = {}
-    for name in checkpoint.names(styles):
+    for path in sorted(paths, key=paths.get, reverse=True):
+        style = checkpoint.Checkpoint(path.parent)
         with contextlib.suppress(UserError):
-            cards[name] = checkpoint.find(name, styles).read_card()
+            if len(style.styles()) == 1:
+                cards[path.parent.name] = style.read_card()
     return cards
+
+
+def galleries(styles):
+    """The names of the folders that hold many styles, sorted."""
+    found = []
+    for path in sorted(Path(styles).glob("*/style.json")):
+        with contextlib.suppress(UserError):
+            if len(checkpoint.Checkpoint(path.parent).styles()) > 1:
+                found.append(path.parent.name)
+    return found
+
+
+def _trained_at(path):
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def previews(styles, name):

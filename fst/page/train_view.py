@@ -1,13 +1,22 @@
-"""The page on which styles are trained, and those that there are."""
+"""The page on which a style is learnt from one picture, and those that were."""
 
 import re
+from pathlib import Path
 
 import streamlit as st
 
-from fst import checkpoint, history
-from fst.config import PRESETS, TrainingConfig, name_from
+from fst import checkpoint, history, images
+from fst.config import NOTHING, PRESETS, TrainingConfig
 from fst.page import runs, settings, sheet, uploads, weights
 from fst.page.words import plain, told
+from fst.progress import span
+
+_PRESETS = {
+    "instant": "a style in about a minute",
+    "draft": "a better one, in minutes",
+    "standard": "a good one, on a CPU in an hour",
+    "fine": "for a GPU",
+}
 
 
 def show(pages):
@@ -17,98 +26,142 @@ def show(pages):
         pages: the `StreamlitPage`s by name, of which `"stylise"` is linked to.
     """
     sheet.lay(800)
-    st.title("Train a style")
+    st.title("Learn a style")
     st.write(
-        "From one picture and a folder of photos a network learns a style. It works on the machine "
-        "that serves this page, and goes on when you close it."
+        "Give a picture you like. In about a minute the machine that serves this page learns to "
+        "paint any photo in its style; it goes on when you close the page."
     )
     with told():
         trainings = runs.Runs(settings.runs_folder(), settings.styles_folder())
-        _follow(trainings, pages)
         run = trainings.current()
-        if run is None or not run.running():
-            _begin(trainings)
+        running = run is not None and run.running()
+        if running:
+            st.session_state.followed = run.pid
+        # A result stands first for who saw it come, not for who comes later.
+        followed = run is not None and st.session_state.get("followed") == run.pid
+        if followed:
+            _follow(trainings, pages)
+        if not running:
+            _begin(trainings, again=followed)
+        if not followed:
+            _follow(trainings, pages)
         _list()
 
 
-_PRESETS = {
-    "draft": "a first impression",
-    "standard": "a good style, on a CPU",
-    "fine": "for a GPU",
-}
-
-
-def _preset_words(preset):
-    steps = PRESETS[preset].get("steps", TrainingConfig.steps)
-    return f"{preset}: {_PRESETS[preset]}, {steps:,} steps"
-
-
-def _begin(trainings):
-    st.subheader("A new style")
-    with st.form("training"):
-        file = st.file_uploader("Style picture", type=uploads.TYPES)
-        name = st.text_input("Name of the style", placeholder="as the picture's file")
-        content = settings.photos_folder() or st.text_input(
-            "Folder of photos, on the machine that serves this page", TrainingConfig.content
-        )
-        preset = st.selectbox("Preset", PRESETS, format_func=_preset_words)
-        options = _options()
-        begun = st.form_submit_button("Train", type="primary")
+def _begin(trainings, again):
+    if again:
+        st.subheader("Another picture")
+    file = st.file_uploader("Your picture", type=uploads.TYPES)
+    upload = None
+    with told():
+        upload = _opened(file)
+    if upload is not None:
+        st.image(upload.preview, width=240)
+    begun = st.button("Learn this style", type="primary", disabled=upload is None)
+    with st.expander("More"):
+        name, options = _options()
     if not begun:
         return
     with told():
-        if file is None:
-            st.error("Give a style picture first; one that is on its way takes a moment more.")
-            return
         weights.check_vgg19()
-        name = name.strip() or name_from(file.name)[:60]
-        picture = (file.name, file.getvalue())
-        if "start_from" in options:
-            started = checkpoint.find(options["start_from"], settings.styles_folder())
-            options["width"] = started.read_width()
-        trainings.start(name, picture, content=content.strip(), preset=preset, **options)
+        options = {"content": _owners_photos(), **options, **_width(options["start_from"])}
+        trainings.start(name, (upload.name, upload.data), **options)
         st.rerun()
 
 
+def _opened(file):
+    """The `Upload` of a file that was given, opened once; None without one."""
+    if file is None:
+        st.session_state.pop("picture", None)
+        return None
+    if st.session_state.get("picture_id") != file.file_id or "picture" not in st.session_state:
+        st.session_state.pop("picture", None)
+        st.session_state.picture = uploads.open_upload(file.name, file.getvalue())
+        st.session_state.picture_id = file.file_id
+    return st.session_state.picture
+
+
 def _options():
-    """What else the form asks for, as options of `TrainingConfig`."""
-    styles = checkpoint.names(settings.styles_folder())
+    """What is asked for under "More": the name, and options of `TrainingConfig`."""
     default = TrainingConfig
-    with st.expander("More"):
-        steps = st.number_input("Steps (0: as the preset says)", 0, 100_000, 0)
-        start = st.selectbox(
-            "Start from",
-            ["random weights", *styles],
-            index=min(1, len(styles)),
-            help="A trained style knows how to draw already, and needs fewer steps.",
-        )
-        style_weight = st.number_input(
-            "Weight of the style",
-            0.1,
-            100.0,
-            default.style_weight,
-            help="Raise it when there is too little style, lower it when the photo gets lost.",
-        )
-        style_size = st.number_input(
-            "Size of the style picture (long side, px)",
-            64,
-            2048,
-            default.style_size,
-            help="Larger makes larger strokes.",
-        )
-    options = {"style_weight": style_weight, "style_size": int(style_size)}
-    # Often enough that a short training shows its way too.
-    options["preview_every"] = min(default.preview_every, max(10, int(steps) // 10 or 100))
+    name = st.text_input("Name of the style", placeholder="as the picture's file").strip()
+    preset = st.selectbox("Preset", PRESETS, format_func=_preset_words)
+    options = {"preset": preset}
+    if settings.photos_folder() is None:
+        options["content"] = st.text_input(
+            "Folder of photos to learn on, on the machine that serves this page",
+            placeholder="a few sample photos",
+            help="The sample photos are enough for the preset instant.",
+        ).strip()
+    options["start_from"] = _start()
+    options["style_weight"] = st.number_input(
+        "Weight of the style",
+        0.1,
+        100.0,
+        default.style_weight[0],
+        help="Raise it when there is too little style, lower it when the photo gets lost.",
+    )
+    options["style_size"] = st.number_input(
+        "Size of the style picture (long side, px)",
+        64,
+        2048,
+        default.style_size[0],
+        help="Larger makes larger strokes.",
+    )
+    steps = st.number_input("Steps (0: as the preset says)", 0, 100_000, 0)
     if steps:
-        options["steps"] = int(steps)
-    if start != "random weights":
-        options["start_from"] = start
-    return options
+        options["steps"] = steps
+    # Often enough that a short training shows its way too.
+    usual = PRESETS[preset].get("preview_every", default.preview_every)
+    options["preview_every"] = min(usual, max(5, (steps or _steps(preset)) // 5))
+    return name, options
 
 
-@st.fragment(run_every=3)
+def _owners_photos():
+    """The folder that the owner of the page names, where it holds photos; or none: the samples."""
+    folder = settings.photos_folder()
+    return folder if folder and images.find_images(folder) else ""
+
+
+def _steps(preset):
+    return PRESETS[preset].get("steps", TrainingConfig.steps)
+
+
+def _preset_words(preset):
+    return f"{preset}: {_PRESETS[preset]}, {_steps(preset):,} steps"
+
+
+def _start():
+    """What the training starts from: the name of a gallery or of a style, or `NOTHING`."""
+    root = settings.styles_folder()
+    # That of the default first.
+    galleries = sorted(runs.galleries(root), key=lambda name: name != TrainingConfig.start_from)
+
+    def words(choice):
+        if choice == NOTHING:
+            return "random weights"
+        return f"{choice}: its nearest style" if choice in galleries else choice
+
+    return st.selectbox(
+        "Start from",
+        [*galleries, *checkpoint.names(root), NOTHING],
+        format_func=words,
+        help="A trained network knows how to draw already, and needs fewer steps.",
+    )
+
+
+def _width(start):
+    """The option `width`, which must be that of what is started from."""
+    if start == NOTHING:
+        return {}
+    root = settings.styles_folder()
+    find = checkpoint.find_folder if start in runs.galleries(root) else checkpoint.find
+    return {"width": find(start, root).read_width()}
+
+
+@st.fragment(run_every=2)
 def _follow(trainings, pages):
-    """The training that goes on, or that was the last to; drawn again every three seconds."""
+    """The training that goes on, or that was the last to; drawn again every two seconds."""
     run = trainings.current()
     if run is None:
         return
@@ -116,67 +169,78 @@ def _follow(trainings, pages):
         running = run.running()
         _notice_end(running)
         rows = history.read_history(_checkpoint(run.name).history_path)
-        done = int(rows[-1, 0]) if len(rows) else 0
         st.subheader(plain(run.name.replace("_", " ")))
-        _tell(trainings, run, running, done, pages)
-        _pictures(run)
-        if len(rows) > 1:
-            shown = rows[:: max(1, len(rows) // 500)]
-            curves = {"step": shown[:, 0], "content": shown[:, 2], "style": shown[:, 3]}
-            st.line_chart(curves, x="step", y=["content", "style"], y_label="loss", height=240)
-        with st.expander("Log"):
+        _tell(trainings, run, running, rows, pages)
+        _pictures(trainings, run)
+        with st.expander("Losses and log"):
+            if len(rows) > 1:
+                shown = rows[:: max(1, len(rows) // 500)]
+                curves = {"step": shown[:, 0], "content": shown[:, 2], "style": shown[:, 3]}
+                st.line_chart(curves, x="step", y=["content", "style"], y_label="loss", height=240)
             st.code(trainings.log_tail(run) or "nothing yet", language=None, wrap_lines=True)
 
 
 def _notice_end(running):
-    """Draws the whole page anew once the training has ended: the form is offered again."""
+    """Draws the whole page anew once the training has ended: the next picture can be given."""
     before, st.session_state.was_running = st.session_state.get("was_running"), running
     if before and not running:
         st.rerun()
 
 
-def _tell(trainings, run, running, done, pages):
-    lines = trainings.log_tail(run).splitlines() or [""]
+def _tell(trainings, run, running, rows, pages):
+    log = trainings.log_tail(run)
+    done = int(rows[-1, 0]) if len(rows) else 0
     if running:
-        st.progress(min(1.0, done / run.steps), _words(lines[-1], done, run.steps))
+        st.progress(min(1.0, done / run.steps), _words(log, rows, run))
         if st.session_state.get("stopping") != run.pid and st.button("Stop"):
             trainings.stop()
             st.session_state.stopping = run.pid
         if st.session_state.get("stopping") == run.pid:
             st.info("It stops after the step that is under way, and can go on from there.")
     elif trainings.finished(run):
-        st.success("Trained. It is among the styles now.")
+        st.success("Learnt. It is among the styles now.")
         if st.button("Stylise a photo with it", type="primary"):
             st.session_state.style = run.name
             st.switch_page(pages["stylise"])
     else:
-        why = "" if lines[-1] in ("", "stopped") else f": {plain(lines[-1][:300])}"
+        last = (log.splitlines() or [""])[-1]
+        why = "" if last in ("", "stopped") else f": {plain(last[:300])}"
         st.warning(f"Stopped at step {done} of {run.steps}{why}")
         if st.button("Go on", type="primary"):
             trainings.resume()
             st.rerun()
 
 
-def _words(line, done, steps):
-    """What is going on, from the last line of the log."""
-    if done >= steps:
-        return plain(line[:100])
+def _words(log, rows, run):
+    """What is going on."""
+    done = int(rows[-1, 0]) if len(rows) else 0
     if not done:
-        return "getting ready: the first step comes in about a minute"
-    # The first step's time is that of the compilation.
-    left = re.search(r"step (?!1/)\d+/.* eta ([\d:]+)", line)
-    return f"step {done} of {steps}" + (f", about {left[1]} left" if left else "")
+        nearest = re.search(r"starts from (.+), the nearest style", log)
+        since = f"it starts from {plain(nearest[1])}, the nearest style" if nearest else ""
+        return f"getting ready … {since}".rstrip()
+    if done >= run.steps:
+        return "all steps done, writing the style …"
+    left = runs.seconds_left(rows, run)
+    return f"step {done} of {run.steps}" + (f", about {span(left)} left" if left else "")
 
 
-def _pictures(run):
-    """The photos, and how they look by now."""
+def _pictures(trainings, run):
+    """The picture, the photos, and how they look by now."""
+    picture = trainings.picture(run)
+    if picture is not None:
+        st.image(_small(str(picture), run.name, run.pid), width=120)
     strips = runs.previews(settings.styles_folder(), run.name)
     if not strips:
         return
-    st.image(str(strips[0]), width="stretch")
     if len(strips) > 1:
         step = int(strips[-1].stem.rpartition("_")[2])
-        st.image(str(strips[-1]), caption=f"the same photos after step {step}", width="stretch")
+        st.image(str(strips[-1]), caption=f"after step {step}", width="stretch")
+    st.image(str(strips[0]), caption="the photos", width="stretch")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _small(path, name, pid):
+    return images.at_most(uploads.open_upload(name, Path(path).read_bytes()).preview, 240)
 
 
 def _checkpoint(name):
@@ -184,15 +248,23 @@ def _checkpoint(name):
 
 
 def _list():
-    st.subheader("Trained styles")
-    for name, card in runs.trained(settings.styles_folder()).items():
+    cards = runs.trained(settings.styles_folder())
+    if cards:
+        st.subheader("Styles that were learnt one by one")
+    for name, card in cards.items():
         with st.expander(plain(name.replace("_", " "))):
             config = card.get("config", {})
-            known = {
-                key: config[key] for key in ("preset", "steps", "style", "width") if key in config
-            }
-            st.write(" · ".join(f"{key}: {plain(value)}" for key, value in known.items()))
-            curves = checkpoint.find(name, settings.styles_folder()).curves_path
+            known = [
+                f"{key}: {plain(_listed(config[key]))}"
+                for key in ("preset", "steps", "style", "width")
+                if key in config
+            ]
+            st.write(" · ".join(known))
+            curves = _checkpoint(name).curves_path
             if curves.is_file():
                 st.image(str(curves))
             st.json(card, expanded=False)
+
+
+def _listed(value):
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
