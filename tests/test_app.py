@@ -26,7 +26,7 @@ from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.page import runs, slider, studio, thumbnails, uploads, weights
 from fst.page.words import plain
-from tests.conftest import ROOT, draw_photo, wait_for, write_gallery
+from tests.conftest import ROOT, draw_photo, wait_for
 from tests.ports import free_ports
 from tests.tiny import tiny_options
 
