@@ -45,7 +45,8 @@ def draw_grid(rows, row_labels, column_labels=()):
     draw = ImageDraw.Draw(sheet)
     x = left + _GAP
     for label, width in zip(top_labels, widths, strict=False):
-        draw.multiline_text((x + width // 2, top // 2 + _GAP // 2), label, "black", font, "mm")
+        place = (x + width // 2, top // 2 + _GAP // 2)
+        draw.multiline_text(place, label, "black", font, "mm", align="center")
         x += width + _GAP
     y = top + _GAP
     for label, row, height in zip(left_labels, pictures, heights, strict=True):
