@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fst import files, images
+from fst import images
 
 _GAP = 6  # px of white between the pictures
 _FONT_SIZE = 22  # px
@@ -45,8 +45,8 @@ def draw_grid(rows, row_labels, column_labels=()):
     draw = ImageDraw.Draw(sheet)
     x = left + _GAP
     for label, width in zip(top_labels, widths, strict=False):
-        middle = (x + width // 2, top // 2 + _GAP // 2)
-        draw.multiline_text(middle, label, "black", font, "mm", align="center")
+        place = (x + width // 2, top // 2 + _GAP // 2)
+        draw.multiline_text(place, label, "black", font, "mm", align="center")
         x += width + _GAP
     y = top + _GAP
     for label, row, height in zip(left_labels, pictures, heights, strict=True):
@@ -73,7 +73,7 @@ def _to_image(picture):
 def _wrap(label, font, width):
     """Breaks a label at spaces so that its lines are at most `width` px."""
     lines = []
-    for word in map(files.shown, label.split()):
+    for word in label.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:

@@ -225,7 +225,7 @@ def test_where_tensorflow_cannot_write_is_said_before_anything_slow(photos, styl
     trained = TrainingConfig(**tiny_options(photos, style, "no_such_file.h5", folder))
     with pytest.raises(UserError, match=told):
         training.train(trained)
-    exported = export.ExportConfig(str(ROOT / "checkpoints" / "udnie"), output=str(folder))
+    exported = export.ExportConfig(str(ROOT / "checkpoints" / "gallery"), output=str(folder))
     with pytest.raises(UserError, match=told):
         export.export(exported)
     assert not folder.exists()
