@@ -251,7 +251,8 @@ class Clip:
         """How long picture and sound last, as the file tells; 0 where it does not."""
         if not self.video.duration:
             return (self.container.duration or 0) / 1e6
-        return float(max(filter(None, map(self._told_end, (self.video, *self.sounds)))))
+        ends = map(self._told_end, (self.video, *self.sounds))
+        return float(max(filter(None, ends), default=0))
 
     def _told_end(self, track):
         """When a track ends, seconds, as the file tells, or None."""
