@@ -53,10 +53,11 @@ def _begin(trainings, again):
         st.subheader("Another picture")
     file = st.file_uploader("Your picture", type=uploads.TYPES)
     upload = None
-    with told():
+    # A place of its own, or what stands below would move, and an open "More" close by that.
+    with st.container(), told():
         upload = _opened(file)
-    if upload is not None:
-        st.image(upload.preview, width=240)
+        if upload is not None:
+            st.image(upload.preview, width=240)
     begun = st.button("Learn this style", type="primary", disabled=upload is None)
     with st.expander("More"):
         name, options = _options()
