@@ -135,8 +135,9 @@ def _preset_words(preset):
 def _start():
     """What the training starts from: the name of a gallery or of a style, or `NOTHING`."""
     root = settings.styles_folder()
+    galleries = {*runs.galleries(root), *runs.galleries(checkpoint.ROOT)}
     # That of the default first.
-    galleries = sorted(runs.galleries(root), key=lambda name: name != TrainingConfig.start_from)
+    galleries = sorted(galleries, key=lambda name: (name != TrainingConfig.start_from, name))
 
     def words(choice):
         if choice == NOTHING:
@@ -155,9 +156,7 @@ def _width(start):
     """The option `width`, which must be that of what is started from."""
     if start == NOTHING:
         return {}
-    root = settings.styles_folder()
-    find = checkpoint.find_folder if start in runs.galleries(root) else checkpoint.find
-    return {"width": find(start, root).read_width()}
+    return {"width": checkpoint.find_start(start, settings.styles_folder()).read_width()}
 
 
 @st.fragment(run_every=2)
