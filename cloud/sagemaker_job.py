@@ -3,10 +3,11 @@
 SageMaker tells a job what it is by variables, and this turns them into a `train.py`:
 
 SM_HPS                   hyperparameters, JSON: options of `train.py` by name, as `batch_size`
-SM_CHANNEL_STYLE         folder that holds the style image (or a hyperparameter `style`, its URL)
+SM_CHANNEL_STYLE         folder that holds the style images (or a hyperparameter `style`, URLs)
 SM_CHANNEL_PHOTOS        folder of photos to train on (or a hyperparameter `content`, tfds:NAME)
 SM_CHANNEL_VGG19         folder that holds VGG19's weights, where those of the package are not used
-SM_CHANNEL_START_FROM    folder that holds a trained style, to start from its weights
+SM_CHANNEL_START_FROM    folder that holds a trained style or a gallery, to start from its weights;
+                         of a gallery the hyperparameter `start_from` may name the style
 SM_CHANNEL_PREVIEWS      folder of the photos to stylise as training goes on
 SM_HOSTS                 names of all instances, JSON: several train together
 SM_CURRENT_HOST          the name of this one; the first in SM_HOSTS writes the style
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import train
 from fst import checkpoint, cli, errors, files
-from fst.config import TrainingConfig, words_of
+from fst.config import NOTHING, TrainingConfig, words_of
 from fst.errors import UserError
 
 CHECKPOINTS = "/opt/ml/checkpoints"
@@ -71,16 +72,20 @@ def command_line(environment):
             hold.
     """
     options = {"output": CHECKPOINTS, **_hyperparameters(environment)}
+    named = options.pop("start_from", "")
     for option, channel in CHANNELS.items():
         folder = environment.get(f"SM_CHANNEL_{channel.upper()}")
         if folder:
             options[option] = _READERS.get(option, Path)(Path(folder))
+    # The default, a gallery, is not among the code that a job gets.
+    channel = options.get("start_from")
+    options["start_from"] = channel / named if channel else named or NOTHING
     if len(cluster(environment)[0]) > 1:
         options["distribute"] = "multiworker"
-    style = options.pop("style", None)
-    if not style:
+    styles = options.pop("style", [])
+    if not styles:
         raise UserError("the job has no style image: give it the channel 'style'")
-    return [str(style), *words_of(options)]
+    return [*map(str, [styles] if isinstance(styles, str) else styles), *words_of(options)]
 
 
 def _hyperparameters(environment):
@@ -106,7 +111,7 @@ def _style_in(folder):
 
 
 _READERS = {
-    "style": _only_file,
+    "style": _files,
     "vgg_weights": _only_file,
     "start_from": _style_in,
     "preview": _files,

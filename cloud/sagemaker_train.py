@@ -18,8 +18,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
-from fst import cli, errors, files, images
-from fst.config import EMBEDDED, IMAGENET, TrainingConfig, check_ranges, infer_command
+from fst import checkpoint, cli, errors, files, images, style_images
+from fst.config import (
+    EMBEDDED,
+    IMAGENET,
+    NOTHING,
+    TrainingConfig,
+    check_ranges,
+    infer_command,
+    last_part,
+)
 from fst.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,9 +43,9 @@ _PLACES = ("style", "content", "output", "start_from", "vgg_weights", "preview",
 class JobConfig(TrainingConfig):
     """Trains a style as an Amazon SageMaker training job, and brings the trained style back.
 
-    Takes the options of train.py and those of the job. --content is a folder, which is uploaded, an
-    address s3://bucket/folder, or tfds:NAME. The same command goes on where an earlier job of the
-    same --name stopped.
+    Takes the options of train.py, but for --add-to, and those of the job. --content is a folder,
+    which is uploaded, an address s3://bucket/folder, or tfds:NAME. The same command goes on where
+    an earlier job of the same --name stopped.
     """
 
     role: str = ""
@@ -117,14 +125,16 @@ def hyperparameters(config):
     Raises:
         UserError: a text holds an apostrophe, which SageMaker's scripts would stumble over.
     """
-    usual = TrainingConfig.from_preset(config.preset, config.style)
+    usual = TrainingConfig.from_preset(config.preset, config.style, name=config.name)
     chosen = {"name": config.name, "preset": config.preset}
     for field in dataclasses.fields(TrainingConfig):
         value = getattr(config, field.name)
         if field.name not in _PLACES and value != getattr(usual, field.name):
             chosen[field.name] = list(value) if isinstance(value, tuple) else value
-    if files.is_url(config.style):
-        chosen["style"] = config.style
+    if config.start_from != NOTHING:
+        trained = checkpoint.find_start(config.start_from, config.output)
+        if trained.style_weights is not None and len(trained.styles()) > 1:
+            chosen["start_from"] = trained.name  # Of the gallery in the channel.
     if config.content.startswith("tfds:"):
         chosen["content"] = config.content
     if config.vgg_weights == IMAGENET:
@@ -139,32 +149,55 @@ def local_channels(config):
     """What the job reads, by channel: a path on this machine, paths, or an address in S3.
 
     Raises:
-        UserError: something is not there, the style is no picture, or --output has a style of this
-            name.
+        UserError: something is not there, a style is no picture, --output has a style of this
+            name, or an option makes no sense in a job.
     """
+    _check_sense(config)
     if config.folder.exists() and not config.overwrite:
         raise UserError(
             f"{config.folder}: is there already; choose another --name, or replace it with "
             "--overwrite"
         )
-    found = {}
-    if not files.is_url(config.style):
-        images.load_rgb(config.style)
-        found["style"] = config.style
+    style_images.open_styles(config)  # Raises where one cannot be trained with.
+    found = {"style": style_images.list_pictures(config)}
     if not config.content.startswith("tfds:"):
         found["photos"] = _place(config.content, "--content", _has_photos, "folder of photos")
     if config.vgg_weights not in (EMBEDDED, IMAGENET):
         found["vgg19"] = _place(config.vgg_weights, "--vgg-weights", Path.is_file, "file")
-    if config.start_from:
-        trained = Path(config.start_from)
-        trained = trained if trained.is_dir() else Path(config.output) / config.start_from
-        found["start_from"] = _place(str(trained), "--start-from", Path.is_dir, "trained style")
+    if config.start_from != NOTHING:
+        found["start_from"] = _start(config)
     if config.preview:
         for photo in config.preview:
             if not Path(photo).is_file():  # Of any bucket either: they are sent along one by one.
                 raise UserError(f"--preview {photo}: there is no such photo on this machine")
         found["previews"] = list(config.preview)
     return found
+
+
+def _check_sense(config):
+    if config.add_to:
+        raise UserError(
+            f"--add-to {config.add_to}: a job cannot add to a gallery on this machine; leave it "
+            "out, or train with train.py"
+        )
+    if not config.content:
+        raise UserError(
+            "--content is missing: a job is for many photos; give a folder, s3://BUCKET/FOLDER or "
+            "tfds:NAME"
+        )
+
+
+def _start(config):
+    """The folder of the style or gallery that `--start-from` names."""
+    trained = checkpoint.find_start(config.start_from, config.output)
+    if trained.style_weights is not None and len(trained.chosen()) > 1:
+        raise UserError(f"--start-from {config.start_from}: a job takes no blend; name one style")
+    if trained.read_width() != config.width:
+        raise UserError(
+            f"--start-from {config.start_from}: has width {trained.read_width()}; give --width "
+            f"{trained.read_width()}, or --start-from {NOTHING}"
+        )
+    return str(trained.folder)
 
 
 def _has_photos(folder):
@@ -281,14 +314,17 @@ def _gather(source, folder):
         # Without what is there to resume from: a style to start from is its card and its weights.
         if (Path(source) / "style.json").exists():
             inside = folder / Path(source).resolve().name  # The card of the new style tells it.
-            shutil.copytree(source, inside, ignore=shutil.ignore_patterns("training"))
+            left_out = ("training", "previews", "saved_model")
+            shutil.copytree(source, inside, ignore=shutil.ignore_patterns(*left_out))
             return str(folder)
         return source
     if isinstance(source, str):
         return source
-    folder.mkdir()
-    for number, photo in enumerate(source):
-        shutil.copy(photo, folder / f"{number}_{Path(photo).name}")
+    for number, picture in enumerate(source):
+        # In their order, and under their own names: a style is called as its file.
+        place = folder / f"{number:04d}" / (last_part(picture) or "picture")
+        place.parent.mkdir(parents=True)
+        place.write_bytes(files.read_bytes(picture))
     return str(folder)
 
 

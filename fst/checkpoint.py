@@ -330,6 +330,26 @@ def find_folder(wanted, root=ROOT):
     return trained
 
 
+def find_start(wanted, root=ROOT):
+    """What training starts from: a style, a blend, or a gallery as such.
+
+    Args:
+        wanted: as `--start-from`.
+        root: the folder that is looked in first; then it is the one of the shipped styles.
+
+    Raises:
+        UserError: there is none.
+    """
+    first = None
+    for folder in (root, ROOT):
+        for look in (find_folder, find):
+            try:
+                return look(wanted, folder)
+            except UserError as error:
+                first = first or error
+    raise first
+
+
 def find_all(root=ROOT):
     """Every trained style under `root`: a dictionary from the `names` to `Checkpoint`s.
 

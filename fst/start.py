@@ -34,7 +34,7 @@ def start_from(config, step, photos, styles, on_event):
     Raises:
         UserError: there is no such style or gallery, or it has another width.
     """
-    trained = find_start(config)
+    trained = checkpoint.find_start(config.start_from, config.output)
     width = trained.read_width()
     if width != config.width:
         raise UserError(
@@ -47,21 +47,6 @@ def start_from(config, step, photos, styles, on_event):
         known = [style["name"] for style in trained.styles()]
         rows = _rows(base, known, step, photos, styles, on_event)
     _copy(base, step.network, rows)
-
-
-def find_start(config):
-    """The `Checkpoint` that `--start-from` means: a style, a blend, or a gallery as such.
-
-    Looked for among the styles of `--output` first, then among those that are shipped.
-    """
-    found = None
-    for root in (config.output, checkpoint.ROOT):
-        for find in (checkpoint.find_folder, checkpoint.find):
-            try:
-                return find(config.start_from, root)
-            except UserError as error:
-                found = found or error
-    raise found
 
 
 def freeze_convolutions(network):

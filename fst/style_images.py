@@ -38,7 +38,7 @@ def open_styles(config):
         UserError: a picture cannot be read or is too small, two would have the same name, or there
             are not as many values of an option as styles.
     """
-    sources = [source for given in config.style for source in _pictures(given)]
+    sources = list_pictures(config)
     names = [name_from(source) for source in sources]
     if len(sources) == 1:
         names = [config.name]
@@ -46,6 +46,15 @@ def open_styles(config):
     config.for_each_style("style_weight", len(sources))  # Raises before anything slow is done.
     sizes = config.for_each_style("style_size", len(sources))
     return [_read(*style) for style in zip(names, sources, sizes, strict=True)]
+
+
+def list_pictures(config):
+    """The files and URLs of the style images that a `TrainingConfig` names, its folders opened.
+
+    Raises:
+        UserError: a folder holds no pictures.
+    """
+    return [source for given in config.style for source in _pictures(given)]
 
 
 def _pictures(given):

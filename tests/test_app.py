@@ -833,7 +833,7 @@ def learn(tab, name, **more):
     if more:
         page.get_by_text("More", exact=True).click()
     for label, value in more.items():
-        box = page.get_by_label(label.replace("_", " ")).first
+        box = page.locator(f'input[aria-label^="{label.replace("_", " ")}"]')
         box.fill(value)
         box.press("Enter")
     begin.click()  # Once the picture has arrived.

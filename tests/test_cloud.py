@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,9 +21,10 @@ from tiny import command_of, read_losses, tiny_options
 
 import fst
 from cloud import sagemaker_fetch, sagemaker_job, sagemaker_train
-from fst import cli
+from fst import checkpoint, cli
 from fst.config import TrainingConfig
 from fst.errors import UserError
+from fst.style_images import open_styles
 
 SDK_PYTHON = ROOT / ".venv-cloud" / "bin" / "python"
 STEPS = 40
@@ -150,13 +152,24 @@ def test_a_job_that_fails_is_told_in_one_line(photos, style, vgg_file, tmp_path)
 
 
 def job_config(style, **options):
-    return sagemaker_train.JobConfig(str(style), content="tfds:coco/2017:train", **options)
+    options = {"content": "tfds:coco/2017:train", "start_from": "none", **options}
+    return sagemaker_train.JobConfig(str(style), **options)
+
+
+def with_channels(config, folder):
+    """As `in_the_job`, with the channels that the launcher fills."""
+    channels = {}
+    for name, source in sagemaker_train.local_channels(config).items():
+        place = Path(sagemaker_train._gather(source, folder / name))
+        channels[f"SM_CHANNEL_{name.upper()}"] = str(place if place.is_dir() else place.parent)
+    return in_the_job(config, folder, **channels)
 
 
 def in_the_job(config, folder, **variables):
     """The configuration that a job reads from the hyperparameters which the launcher sends."""
-    (folder / "style").mkdir(exist_ok=True)
-    (folder / "style" / "picture.png").touch()
+    if "SM_CHANNEL_STYLE" not in variables:
+        (folder / "style" / "0000").mkdir(parents=True, exist_ok=True)
+        (folder / "style" / "0000" / "picture.png").touch()
     hyperparameters = json.dumps(sagemaker_train.hyperparameters(config))
     environment = {"SM_HPS": hyperparameters, "SM_CHANNEL_STYLE": str(folder / "style")}
     words = sagemaker_job.command_line({**environment, **variables})
@@ -167,7 +180,7 @@ def in_the_job(config, folder, **variables):
     "options",
     [
         {},
-        {"preset": "fine", "steps": 40_000, "batch_size": 4, "crop_size": 256},
+        {"preset": "fine", "steps": 40_000, "crop_size": 256, "photo_size": 288},
         {"precision": "mixed_float16", "distribute": "mirrored", "batch_size": 8},
         {"content_layers": ("relu3_2", "relu4_2"), "tensorboard": True, "name": "a-b.c"},
         {"style_layers": ("relu1_1", "relu5_1"), "vgg_weights": "imagenet"},
@@ -178,7 +191,7 @@ def test_the_job_trains_with_the_options_that_were_given(style, tmp_path, option
     config = job_config(style, **options)
     found = in_the_job(config, tmp_path)
     assert found.output == sagemaker_job.CHECKPOINTS
-    assert found.style == str(tmp_path / "style" / "picture.png")
+    assert found.style == (str(tmp_path / "style" / "0000" / "picture.png"),)
     places = ("style", "output")
     for field in dataclasses.fields(TrainingConfig):
         if field.name not in places:
@@ -200,19 +213,71 @@ def test_weights_are_sent_along_where_they_are_a_file(style, tmp_path, monkeypat
     assert channel(vgg_weights="embedded") is None
 
 
-def test_a_style_to_start_from_keeps_its_name(style, styles, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("gallery", "gallery"),  # the default
+        ("reef", "gallery/reef"),
+        ("gallery/moss", "gallery/moss"),
+        ("moss", "moss"),  # a folder of its own
+    ],
+)
+def test_what_is_started_from_keeps_its_name(style, gallery, tmp_path, given, found):
+    output = tmp_path / "styles"
+    shutil.copytree(gallery, output)
+    (output / "gallery" / "training").mkdir()
+    (output / "gallery" / "training" / "state.npz").touch()
+    config = job_config(style, start_from=given, output=str(output), name="new", width=4)
+    there = with_channels(config, tmp_path / "job")
+    folder = tmp_path / "job" / "start_from"
+    assert there.start_from == str(folder / found)
+    assert (folder / found.split("/")[0] / "network.weights.h5").exists()
+    assert not list(folder.rglob("training"))
+    wanted, got = (checkpoint.find_start(c.start_from, c.output) for c in (config, there))
+    assert wanted.name == got.name
+    assert wanted.style_weights == got.style_weights
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("dusk=1,reef=1", "a job takes no blend"),
+        ("gallery", "has width 4; give --width 4, or --start-from none"),
+        ("nowhere", "there is no trained style 'nowhere'"),
+    ],
+)
+def test_what_a_job_cannot_start_from_is_told_before_it_begins(style, gallery, given, words):
+    config = job_config(style, start_from=given, output=str(gallery), name="new")
+    with pytest.raises(UserError, match=words):
+        sagemaker_train.local_channels(config)
+
+
+def test_without_a_start_a_job_begins_with_random_weights(style, tmp_path):
+    for given in ("none", ""):
+        config = job_config(style, start_from=given)
+        assert "start_from" not in sagemaker_train.local_channels(config)
+        assert in_the_job(config, tmp_path).start_from == "none"
+
+
+def test_several_styles_reach_the_job_in_their_order_and_with_their_names(style, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("b.png", "c.png"):
+        shutil.copy(style, folder / name)
+    shutil.copy(style, tmp_path / "z.png")
     config = sagemaker_train.JobConfig(
-        str(style),
+        (str(tmp_path / "z.png"), str(folder)),
         content="tfds:coco",
-        start_from="sand",
-        output=str(styles),
-        name="new",
+        start_from="none",
+        name="three",
+        style_weight=(1.0, 2.0, 3.0),
+        style_size=(64, 80, 96),
     )
-    source = sagemaker_train.local_channels(config)["start_from"]
-    channel = sagemaker_train._gather(source, tmp_path / "start_from")
-    found = in_the_job(config, tmp_path, SM_CHANNEL_START_FROM=channel)
-    assert found.start_from == str(tmp_path / "start_from" / "sand")
-    assert (tmp_path / "start_from" / "sand" / "network.weights.h5").exists()
+    found = with_channels(config, tmp_path / "job")
+    assert [Path(picture).name for picture in found.style] == ["z.png", "b.png", "c.png"]
+    assert (found.style_weight, found.style_size) == (config.style_weight, config.style_size)
+    assert [one.name for one in open_styles(found)] == ["z", "b", "c"]
+    assert [one.sha256 for one in open_styles(found)] == [one.sha256 for one in open_styles(config)]
 
 
 def test_several_hosts_become_tf_config(style, tmp_path):
@@ -230,10 +295,12 @@ def test_a_job_without_a_style_says_so():
         sagemaker_job.command_line({"SM_HPS": "{}"})
 
 
-def test_two_pictures_in_the_style_channel_are_refused(tmp_path):
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).touch()
-    with pytest.raises(UserError, match="holds 2 files"):
+def test_styles_can_be_addresses_and_their_channel_must_hold_some(tmp_path):
+    for given in ("https://a.b/c.jpg", ["https://a.b/c.jpg", "https://a.b/d.jpg"]):
+        words = sagemaker_job.command_line({"SM_HPS": json.dumps({"style": given, "name": "a"})})
+        found = cli.parse(TrainingConfig, "the job", words).style
+        assert found == ((given,) if isinstance(given, str) else tuple(given))
+    with pytest.raises(UserError, match="no style image"):
         sagemaker_job.command_line({"SM_CHANNEL_STYLE": str(tmp_path)})
 
 
@@ -246,7 +313,10 @@ def test_two_pictures_in_the_style_channel_are_refused(tmp_path):
         (["--vgg-weights", "nowhere.h5"], "--vgg-weights nowhere.h5: there is no such file"),
         (["--preview", "nowhere.jpg"], "--preview nowhere.jpg: there is no such photo"),
         (["--preview", "s3://bucket/a.jpg"], "s3://bucket/a.jpg: there is no such photo on this"),
-        (["--start-from", "nowhere"], "nowhere: there is no such trained style"),
+        (["--start-from", "nowhere"], "there is no trained style 'nowhere'"),
+        (["--content", ""], "--content is missing: a job is for many photos"),
+        (["--add-to", "gallery"], "--add-to gallery: a job cannot add to a gallery"),
+        (["--style-weight", "1", "2"], "--style-weight has 2 values for 1 styles"),
         (["--hours", "0"], "--hours must be from 0.1 to 672"),
         ([], "the SageMaker SDK is not installed"),
     ],
@@ -261,9 +331,7 @@ def test_wrong_use_is_one_line(style, photos, tmp_path, more, words):
 
 def test_a_style_that_is_there_is_not_replaced_unasked(style, photos, tmp_path):
     (tmp_path / "mine").mkdir()
-    config = sagemaker_train.JobConfig(
-        str(style), content=str(photos), name="mine", output=str(tmp_path)
-    )
+    config = job_config(style, content=str(photos), name="mine", output=str(tmp_path))
     with pytest.raises(UserError, match="is there already"):
         sagemaker_train.local_channels(config)
     sagemaker_train.local_channels(dataclasses.replace(config, overwrite=True))
@@ -312,9 +380,10 @@ def test_kubernetes_starts_train_py_on_every_worker(manifest, tmp_path, index):
     command, *options = words.split()
     config = cli.parse(TrainingConfig, command, options)
     assert config.distribute == "multiworker"
+    assert (ROOT / Path(config.start_from).relative_to("/app") / "style.json").is_file()
     assert config.batch_size % count == 0
     mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
-    for place in (config.style, config.content, config.output):
+    for place in (*config.style, config.content, config.output):
         assert any(place.startswith(f"{path}/") for path in mounted)
 
 

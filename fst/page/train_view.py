@@ -53,10 +53,11 @@ def _begin(trainings, again):
         st.subheader("Another picture")
     file = st.file_uploader("Your picture", type=uploads.TYPES)
     upload = None
-    with told():
+    # A place of its own, or what stands below would move, and an open "More" close by that.
+    with st.container(), told():
         upload = _opened(file)
-    if upload is not None:
-        st.image(upload.preview, width=240)
+        if upload is not None:
+            st.image(upload.preview, width=240)
     begun = st.button("Learn this style", type="primary", disabled=upload is None)
     with st.expander("More"):
         name, options = _options()
@@ -134,8 +135,9 @@ def _preset_words(preset):
 def _start():
     """What the training starts from: the name of a gallery or of a style, or `NOTHING`."""
     root = settings.styles_folder()
+    galleries = {*runs.galleries(root), *runs.galleries(checkpoint.ROOT)}
     # That of the default first.
-    galleries = sorted(runs.galleries(root), key=lambda name: name != TrainingConfig.start_from)
+    galleries = sorted(galleries, key=lambda name: (name != TrainingConfig.start_from, name))
 
     def words(choice):
         if choice == NOTHING:
@@ -154,9 +156,7 @@ def _width(start):
     """The option `width`, which must be that of what is started from."""
     if start == NOTHING:
         return {}
-    root = settings.styles_folder()
-    find = checkpoint.find_folder if start in runs.galleries(root) else checkpoint.find
-    return {"width": find(start, root).read_width()}
+    return {"width": checkpoint.find_start(start, settings.styles_folder()).read_width()}
 
 
 @st.fragment(run_every=2)
