@@ -21,8 +21,8 @@ import keras
 from keras import ops
 
 from fst.errors import UserError, first_line
-from fst.precision import dtype_policy
 from fst.keras_names import as_keras_names_it
+from fst.precision import dtype_policy
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
