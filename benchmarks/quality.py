@@ -3,7 +3,7 @@
 
     python benchmarks/quality.py great_wave --style great_wave.jpg --photos a.jpg b.jpg
 
-The losses are those of training, relative, in float32, in the layers that training takes by itself
+The losses are those of training, relative, in float32, in the layers that training uses by default
 (--style-layers names others). Photos and style image have a long side of 512 px. Without --photos
 the packaged sample photos are taken.
 """
