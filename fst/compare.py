@@ -45,7 +45,7 @@ _NOT_ON_OLD_CARDS = {"style_layer_weights": []}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Sets a trained style beside the optimiser of Gatys et al., under the style's own loss.
+    """Compares a trained style with the optimiser of Gatys et al., under the style's own loss.
 
     Run again, the same command goes on with the photos that are missing. Exit code 0: all compared;
     1: some photos failed, each is named; 2: the command cannot work.
@@ -106,7 +106,7 @@ class CompareConfig:
 
 
 class Comparison:
-    """The two methods, ready to be let loose on photos.
+    """The two methods, ready to work on photos.
 
     Args:
         config: a `CompareConfig`.
