@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sets a trained style beside the optimiser of Gatys et al. and writes a report."""
+"""Compares a trained style with the optimiser of Gatys et al. and writes a report."""
 
 import signal
 import sys

@@ -37,7 +37,7 @@ def run(config):
 
 
 def _provenance(done, name):
-    """What the card tells of how the style was trained, also where it was added to a gallery."""
+    """What the card says of the style's training, also where it was added to a gallery."""
     card = done.read_card()
     entry = next((style for style in done.styles() if style["name"] == name), {})
     return entry.get("training", card)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast a training step is, beside how fast this machine multiplies matrices.
 
-    python benchmarks/training.py --content data/photos --steps 20 --json speed.json
+    python benchmarks/training.py --content photos/ --steps 20 --json speed.json
 
 Prints the conditions, the machine's own rate for one large matrix product, the speed of whole
 training steps with their input, and the share of the machine's rate that they reach. The arithmetic

@@ -28,7 +28,7 @@ class FetchConfig:
     """Fetches the style that a finished SageMaker training job has trained."""
 
     job: str
-    """The job's name, which cloud/sagemaker_train.py told."""
+    """The job's name, which cloud/sagemaker_train.py printed."""
 
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = TrainingConfig.output
     """Folder that holds the trained styles."""

@@ -16,7 +16,7 @@ case $command in
     help | --help | -h)
         cat <<'END'
 infer STYLE PHOTO... -o OUTPUT     stylise photos, folders, videos
-train PICTURE --content PHOTOS     train a style
+train PICTURE [--content PHOTOS]   learn a style
 gatys PHOTO PICTURE -o OUTPUT      stylise without training
 compare, contact_sheet, export     see docs/
 app                                the web page, on port 8501

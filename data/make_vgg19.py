@@ -9,9 +9,9 @@ are from those of the weights in float32; with --measure it only prints, and how
 stylised photos is as well.
 
 Each output channel has one scale, the one that leaves the least squared error of its weights.
-Rounding then goes through a channel's weights one by one, and each error is made good as far as it
-goes by the weights that are still to be rounded, in proportion to how the inputs of the layer go
-together (Frantar et al., "GPTQ", 2022). The inputs are those that the sample photos and our own
+Rounding then goes through a channel's weights one by one. Each error is compensated, as far as
+possible, by the weights that are still to be rounded, in proportion to how the inputs of the layer
+correlate (Frantar et al., "GPTQ", 2022). The inputs are those that the sample photos and our own
 style pictures have in the layers before, already rounded.
 """
 
@@ -40,7 +40,7 @@ ABOUT = (
 )
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2")
-STYLES = ("flow_strokes", "stained_glass")  # Shipped ones whose style image is in data/styles.
+STYLES = ("flow_strokes", "stained_glass")  # Of the gallery, those whose picture is in data/styles.
 
 _SIZE = 384  # px: long side of all pictures that are looked at
 _DAMPING = 0.01  # of the mean energy of the inputs, for the directions that the pictures lack
@@ -87,7 +87,7 @@ def quantise(kernel, scale, energy):
     flat = kernel.reshape(-1, kernel.shape[-1]).astype(np.float32)
     if energy is None:
         return _nearest(flat, scale).astype(np.int8).reshape(kernel.shape)
-    # The strongest inputs first: most weights are then left to make their errors good.
+    # The strongest inputs first: most weights are then left to compensate their errors.
     order = np.argsort(-np.diag(energy))
     pull, rest = _pull(energy[np.ix_(order, order)]), flat[order]
     levels = np.empty_like(rest)
@@ -103,7 +103,7 @@ def quantise(kernel, scale, energy):
 
 
 def _pull(energy):
-    """How the later weights make good for each: the upper Cholesky factor of the inverse."""
+    """How the later weights compensate each: the upper Cholesky factor of the inverse."""
     damped = energy.astype(np.float64) + _DAMPING * np.mean(np.diag(energy)) * np.eye(len(energy))
     return np.linalg.cholesky(np.linalg.inv(damped)).T.astype(np.float32)
 
@@ -161,7 +161,7 @@ def loss_terms(features, photos):
     found = []
     for name in STYLES:
         style = images.load_rgb(ROOT / "data" / "styles" / f"{name}.jpg", _SIZE)
-        loss, stylise = PerceptualLoss(features, [style]), fst.load(ROOT / "checkpoints" / name)
+        loss, stylise = PerceptualLoss(features, [style]), fst.load(name, ROOT / "checkpoints")
         rows = [loss(stylise(p)[None], loss.content_features(p[None])) for p in photos]
         found.append([(float(terms.content), float(terms.style)) for terms in rows])
     return np.array(found)

@@ -76,7 +76,7 @@ def main():
     model.fit(*draw_shapes(64, seed=1), epochs=args.epochs, batch_size=16, verbose=0)
     pictures, labels = draw_shapes(32, seed=2)
     before = model.predict(pictures, verbose=0)
-    print(f"{np.mean(before.argmax(1) == labels):.0%} of 32 new pictures are told right")
+    print(f"{np.mean(before.argmax(1) == labels):.0%} of 32 new pictures are recognised correctly")
 
     model.save(args.output)
     # The file names the SavedModel's folder and does not hold it, so that the folder must stay.

@@ -55,7 +55,7 @@ class Animation:
             self._image = Image.open(source, formats=_KINDS)
         if self._image.width * self._image.height > images.MAX_PIXELS:
             raise ImageError(f"{self.name}: has too many pixels; scale it down first")
-        # In a PNG the first picture may be for those only who know of no animation.
+        # In a PNG the first picture may be only for programs that know no animation.
         self._first = int(getattr(self._image, "default_image", False))
         self.total = self._image.n_frames - self._first
 

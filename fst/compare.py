@@ -45,7 +45,7 @@ _NOT_ON_OLD_CARDS = {"style_layer_weights": []}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Sets a trained style beside the optimiser of Gatys et al., under the style's own loss.
+    """Compares a trained style with the optimiser of Gatys et al., under the style's own loss.
 
     Run again, the same command goes on with the photos that are missing. Exit code 0: all compared;
     1: some photos failed, each is named; 2: the command cannot work.
@@ -106,7 +106,7 @@ class CompareConfig:
 
 
 class Comparison:
-    """The two methods, ready to be let loose on photos.
+    """The two methods, ready to work on photos.
 
     Args:
         config: a `CompareConfig`.
@@ -126,9 +126,9 @@ class Comparison:
         self._on_step = on_step or (lambda *_: None)
         self.folder = Path(config.output)
         trained = checkpoint.find(config.checkpoint, config.checkpoints)
-        index, entry = _only_style(config, trained)
+        entry = _only_style(config, trained)
         self._stylise = Stylizer(trained)
-        self._options = _options(config, self._stylise.card, index)
+        self._options = _options(config, *_training_of(entry, trained))
         style = files.read_bytes(config.style)
         self._style = images.load_rgb(config.style, self._options.style_size, style)
         self._starts = list(dict.fromkeys((config.init, *config.also_from)))
@@ -260,20 +260,29 @@ def list_photos(given, tell=lambda note: None):
 
 
 def _only_style(config, trained):
-    """Place and entry of the style in the card; a blend was not trained on any picture."""
+    """The style's entry in the card; a blend was not trained on any picture."""
     chosen = trained.chosen()
     if len(chosen) > 1:
         raise UserError(
             f"{config.checkpoint}: is a blend, and the optimiser knows only the style of one "
             "picture; name one style"
         )
-    return trained.styles().index(chosen[0][0]), chosen[0][0]
+    return chosen[0][0]
 
 
-def _options(config, card, index):
+def _training_of(entry, trained):
+    """What the card tells of a style's training, and its place among those trained with it."""
+    styles, own = trained.styles(), entry.get("training")
+    if own is None:
+        return trained.read_card(), styles.index(entry)
+    # Added to the gallery later, with a loss of its own.
+    return own, [s for s in styles if s.get("training") == own].index(entry)
+
+
+def _options(config, about, index):
     """The optimiser's options: the loss and the style size are those of the trained style."""
     try:
-        trained = {**_NOT_ON_OLD_CARDS, **card["config"]}
+        trained = {**_NOT_ON_OLD_CARDS, **about["config"]}
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
         values |= {n: tuple(values[n]) for n in (*LAYER_FIELDS, "style_layer_weights")}
         for name in ("style_weight", "style_size"):  # Where several were trained, one for each.

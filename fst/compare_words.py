@@ -77,10 +77,8 @@ def headline(settings, found):
     sentences = [f"One pass of {settings['checkpoint']} is worth {_listed(parts)}."]
     failed, photos = found["fast"]["photos_not_below_untouched"], found["photos"]
     if failed * 2 >= photos:
-        where = f" on {failed} of {photos} photos" if photos > 1 else ""
-        sentences.append(
-            f"The untouched photo has no higher a total than the network's picture{where}."
-        )
+        whose = f"On {failed} of {photos} photos the" if photos > 1 else "The"
+        sentences.append(f"{whose} untouched photo's total is as low as the network's, or lower.")
     return sentences
 
 
@@ -98,7 +96,7 @@ def _is_nothing(start, worth):
 
 
 def _spread(worth, missed, photos, first):
-    """What stands in brackets behind a median, with a space before it, or nothing."""
+    """The words in brackets behind a median, with a space before them, or nothing."""
     if photos == 1:
         return " (on one photo)" if first else ""
     ends = ("min", "max") if photos < 4 else ("lower_quartile", "upper_quartile")
@@ -172,10 +170,10 @@ def loss_words(settings):
 
 
 def counting(settings):
-    """What an evaluation is, beside an iteration."""
+    """What an evaluation is, and how it differs from an iteration."""
     one = "evaluations of the loss and its gradient"
     if settings["optimizer"] == "lbfgs":
-        return f"{one}, not iterations: L-BFGS's line search at times takes several for one"
+        return f"{one}, not iterations: L-BFGS's line search sometimes needs several for one"
     return f"{one}; each is one step of {optimizer_name(settings)}"
 
 
@@ -185,18 +183,18 @@ def warnings(settings, found):
     if not settings["style_is_the_trained_one"]:
         sentences.append(
             f"The style image given is not the one that {settings['checkpoint']} was trained on: "
-            "the network is measured here by a goal that it never had."
+            "here the network is measured by another goal than the one it was trained for."
         )
     if found["photos"] == 1:
         sentences.append(
-            "This is one photo. Nothing here says how others would come out, and there is no "
-            "spread to judge the numbers by."
+            "This is one photo. Nothing here says what the numbers of others would be, nor how "
+            "much they vary."
         )
     return sentences
 
 
 def claims(settings, found):
-    """What the numbers allow one to claim: a list of (name, sentences as one text)."""
+    """What the numbers show: a list of (name, sentences as one text)."""
     made = [
         ("Total loss", total_claim(settings, found)),
         ("Content and style", terms_claim(settings, found)),
@@ -245,15 +243,15 @@ def _every(budgets):
 
 
 def terms_claim(settings, found):
-    """Whether at equal totals the two methods differ in how they share them out."""
+    """Whether at equal totals the two methods divide them differently among the terms."""
     ratios = {b: found["gatys"][str(b)]["total_over_fast"]["median"] for b in settings["budgets"]}
     budget = min(ratios, key=lambda budget: abs(math.log(ratios[budget])))
     gatys, after = found["gatys"][str(budget)], plural(budget, "evaluation")
     if abs(ratios[budget] - 1) > 0.1:
         return (
             f"At no number of evaluations that was tried are the totals nearly equal (nearest: "
-            f"{after}, {gap(ratios[budget])} the network's), so that nothing can be said of how "
-            "the methods share out an equal one."
+            f"{after}, {gap(ratios[budget])} the network's), so nothing can be said of how "
+            "the methods would divide an equal total."
         )
     content, style = (_share(found, gatys, term) for term in ("content", "style"))
     meaning = {
@@ -281,7 +279,7 @@ def _share(found, gatys, term):
     words = f"{fast:.0f} % of the network's total and {other:.0f} % of Gatys's"
     if photos > 1:
         words += f" (means; {side} of the network's on {count} of {photos} photos)"
-    # What only a bare majority of the photos bears out may be chance.
+    # What only a small majority of the photos confirms may be chance.
     clear = round(fast) != round(other) and count >= 0.75 * photos
     return side if clear else None, words
 
@@ -365,7 +363,7 @@ def _over_budgets(settings, found, column):
 
 
 def limits(settings, found):
-    """What no number of the page bears out."""
+    """What no number of the page can tell."""
     photos = plural(found["photos"], "photo")
     return (
         "Which pictures look better: that is for eyes to judge, below. A total means nothing under "

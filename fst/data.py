@@ -209,7 +209,7 @@ class FolderPhotos(FilePhotos):
 
 
 class SamplePhotos(FilePhotos):
-    """The few photos that come with installed packages, for who has none at hand."""
+    """The few photos that come with installed packages, for those who have none at hand."""
 
     def __init__(self, *, seed=1):
         paths = samples.photo_files()

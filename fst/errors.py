@@ -1,4 +1,4 @@
-"""What a user can cause, and how a command tells of it: one line, exit code 2, no traceback."""
+"""What a user can cause, and how a command says it: one line, exit code 2, no traceback."""
 
 import codecs
 import sys
@@ -32,7 +32,7 @@ def _escape_all(error):
 
 
 def _print_whatever_comes():
-    """Lets no file's name end a run that has done its work, for want of letters to print it in."""
+    """Prints file names even where the terminal lacks their letters, and ends no run for them."""
     codecs.register_error("fst.escaped", _escape_all)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -100,7 +100,7 @@ def _check_same(target, ours, theirs):
             if not np.array_equal(one, other):
                 raise UserError(
                     f"{target.folder}: its network has changed since this style was begun; train "
-                    "the style anew with --overwrite"
+                    "the style again with --overwrite"
                 )
 
 

@@ -39,7 +39,7 @@ class GatysOptions:
 
     preset: GatysPreset = "fst"
     """fst: the loss that the networks are trained with. The others are published settings (see
-    docs/gatys.md). Options given beside it win."""
+    docs/gatys.md). An option that is given too replaces the preset's own."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     """lbfgs: falls faster per step. adam: for high learning rates and starts from noise."""
@@ -158,15 +158,15 @@ class GatysConfig(GatysOptions):
     """Required. The picture to write, such as out.png; with --sweep the grid of pictures."""
 
     snapshots: int = 0
-    """Keep the best picture after every so many steps, in the folder OUTPUT_snapshots, and all of
-    them as an animation beside it (0: none)."""
+    """Keep the best picture after every N steps, in the folder OUTPUT_snapshots, and make an
+    animation of them all next to it (0: none)."""
 
     trace: str = ""
     """CSV file to write the losses of every step to."""
 
     sweep: tuple[str, ...] = ()
     """Try every combination, such as style_weight=1,4,16 content_layers=relu3_1,relu4_2, and draw
-    them into one picture, with a CSV file beside it. '+' joins what belongs together:
+    them into one picture, with a CSV file of the numbers. '+' joins what belongs together:
     content_layers=relu3_1+relu4_2."""
 
     vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
@@ -199,7 +199,7 @@ class GatysConfig(GatysOptions):
 
 
 def _check_choices(config):
-    """Raises a UserError where an option is none of its choices: Python calls are not parsed."""
+    """Raises a UserError where an option is not one of its choices: Python calls are not parsed."""
     for name, kind in get_type_hints(GatysOptions).items():
         value = getattr(config, name)
         if get_origin(kind) is Literal and value not in get_args(kind):

@@ -1,7 +1,7 @@
 """A film written as an animated GIF, which every chat and page plays, with what that costs.
 
-A GIF has 256 colours a picture, times in 1/100 s and no sound, and grows with every pixel: films
-are thinned and scaled down for it.
+A GIF has 256 colours for each picture, times in 1/100 s and no sound, and grows with every pixel:
+films are thinned and scaled down for it.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Gif:
         self._stream = self._palette = None
         self._end = 0
         self.began = False
-        self.notes = ["a GIF has 256 colours a picture"]
+        self.notes = ["a GIF has 256 colours for each picture"]
         if original.sounds:
             self.notes.append("a GIF has no sound")
 

@@ -603,7 +603,7 @@ def look_through(folder, recursive=True):
 
     A picture is what is called as one, which need not be opened for that: whether it can be read is
     seen when it is. What is called otherwise is a picture if it begins as one. Hidden files and
-    folders are passed over; linked folders are followed, each real folder once.
+    folders are left out; linked folders are followed, each real folder once.
 
     Args:
         folder: where to look.

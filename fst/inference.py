@@ -157,7 +157,7 @@ def _pixels_in_flight():
 
 
 def _load(job, config, hold=lambda pixels: None):
-    """Reads a photo; `hold` is told of its pixels before and after (see `pipeline.Stages`)."""
+    """Reads a photo; `hold` gets its number of pixels before and after (see `pipeline.Stages`)."""
     data = files.read_bytes(job.source)
     hold(images.count_pixels(job.source, data))
     picture = images.load_picture(job.source, data, keep_private=config.keep_metadata)
@@ -233,7 +233,7 @@ def stylise_clip(styles, job, config, progress=None):
 
     def stylise_frame(rgb):
         if max(rgb.shape[:2]) > largest > 0 == config.max_size:
-            scaled.add(f"scaled to {largest} px, since --max-size tells no other size")
+            scaled.add(f"scaled to {largest} px, since --max-size gives no other size")
         rgb = images.at_most(rgb, largest)
         with _fitting_in_memory(job, *rgb.shape[:2], config):
             return paint_next(rgb)

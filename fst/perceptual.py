@@ -79,8 +79,8 @@ def _why_not_loaded(weights, reason):
         return f"{_who_named(weights)}: '{weights}' is not VGG19's ({reason})"
     cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
     return (
-        f"VGG19's weights could not be downloaded ({reason}): get {vgg19.URL} on another way, then "
-        f"put it into {cache} or name it with --vgg-weights or {WEIGHTS_VARIABLE}"
+        f"VGG19's weights could not be downloaded ({reason}): download {vgg19.URL} in another "
+        f"way, then put it into {cache} or name it with --vgg-weights or {WEIGHTS_VARIABLE}"
     )
 
 

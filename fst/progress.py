@@ -1,4 +1,4 @@
-"""How far a long run is: a bar on a terminal, and now and then a line where there is none."""
+"""How far a long run is: a bar on a terminal, and a line from time to time elsewhere."""
 
 import sys
 import time

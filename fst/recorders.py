@@ -66,7 +66,7 @@ class Recorders:
             self.save(step)
 
     def save(self, step):
-        """Saves the state, if it is a good one: what is on disk can always be gone on from."""
+        """Saves the state, if it is a good one: a run can always resume from what is on disk."""
         self._check(step)
         if self._by_style:
             self._by_style.write(self._state.step)

@@ -16,7 +16,7 @@ def photo_files():
     Raises:
         UserError: scikit-image is not installed.
     """
-    packages.need("skimage", "taking sample photos, for want of others,")
+    packages.need("skimage", "using the sample photos")
     import skimage
     from matplotlib import cbook
 

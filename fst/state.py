@@ -104,7 +104,7 @@ class State:
                 f"{target.folder}: holds files that are not of a trained style; choose another "
                 "--name or --output"
             )
-        # In an order that bears a kill: the old state first, or it would be gone on with; then the
+        # In an order that survives a kill: the old state first, or it would be resumed; then the
         # card, which vouches for the others; `training/` last, which shows whose folder this is.
         for path in (
             self._path,

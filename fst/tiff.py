@@ -232,7 +232,7 @@ def _decode(file, layout):
     """The bands of the layout's mode, each uint8 `[H, W]`."""
     import tifffile  # Only when such a file comes.
 
-    # It would tell of a damaged file beside the error that names it.
+    # It would report a damaged file besides the error that names it.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:

@@ -1,7 +1,7 @@
 """Options that a command was given and that do nothing there: said in a line each, in a note.
 
 In a note and not an error: the result is right without them, and a script may give the same options
-to all its runs. An option with its usual value does nothing special anywhere, and is not told of.
+to all its runs. An option with its usual value does nothing special anywhere, and is not mentioned.
 """
 
 import dataclasses

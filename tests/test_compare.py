@@ -408,6 +408,22 @@ def test_a_style_of_a_gallery(config, trained, style, tmp_path):
         assert comparison.settings["style_size"] == 40
 
 
+def test_a_style_that_was_added_to_a_gallery(config, trained, tmp_path):
+    """Its loss is the one that it was learnt with, not the gallery's."""
+    settings = json.loads((trained / "plain" / "style.json").read_text())["config"]
+    added = {"config": {**settings, "style_weight": [3.0, 7.0], "style_layers": ["relu2_1"]}}
+    entries = ["old", {"name": "new", "training": added}, {"name": "newer", "training": added}]
+    write_gallery(tmp_path / "gallery", entries, config={**settings, "style_weight": [5.0]})
+    for name, weight, layers in (
+        ("old", 5.0, ["relu1_1", "relu2_1"]),
+        ("new", 3.0, ["relu2_1"]),
+        ("newer", 7.0, ["relu2_1"]),
+    ):
+        changes = {"checkpoint": name, "checkpoints": str(tmp_path)}
+        found = Comparison(config(**changes, output=str(tmp_path / name))).settings
+        assert (found["style_weight"], found["style_layers"]) == (weight, layers)
+
+
 def test_list_photos(photos, tmp_path):
     found = list_photos([str(photos), str(photos / "photo03.jpg"), "https://x.org/a.jpg"])
     assert len(found) == 13

@@ -491,7 +491,7 @@ def test_an_animation_becomes_a_film(tmp_path, source, target):
     made = animate(tmp_path / f"a{source}", DURATIONS)
     assert (video.is_video(made), video.is_moving(made)) == (False, True)
     notes = video.stylise_video(made, tmp_path / f"b{target}", same)
-    assert notes == (("a GIF has 256 colours a picture",) if target == ".gif" else ())
+    assert notes == (("a GIF has 256 colours for each picture",) if target == ".gif" else ())
     found, levels, end = films.seen(tmp_path / f"b{target}")
     np.testing.assert_allclose(found, STARTS, atol=0.0015)
     # A GIF and an MP4 differ in what black is; each level is far from the others all the same.
@@ -528,7 +528,7 @@ def test_a_gif_of_a_film_is_thinned_and_says_what_is_lost(tmp_path):
     source = films.write(tmp_path / "a.mp4", list(range(20)), 80, unit=unit, sound="aac")
     notes = video.stylise_video(source, tmp_path / "b.gif", same)
     assert notes == (
-        "a GIF has 256 colours a picture",
+        "a GIF has 256 colours for each picture",
         "a GIF has no sound",
         "10 frames left out: a GIF gets 30 a second at most",
     )

@@ -83,8 +83,7 @@ REFUSED = {
     ),
     ("streamlit", "app.py"): "the page needs the package streamlit: pip install streamlit",
     ("skimage", "-m fst.contact_sheet {tmp}/out.jpg --checkpoints {styles}"): (
-        "taking sample photos, for want of others, needs the package scikit-image: "
-        "pip install scikit-image"
+        "using the sample photos needs the package scikit-image: pip install scikit-image"
     ),
     ("av", "infer.py {waves} {tmp}/clip.mp4 -o {tmp}/out.mp4"): (
         "videos need the package PyAV, which is missing: pip install av"

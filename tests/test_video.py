@@ -727,7 +727,7 @@ def test_an_animation_moves_where_the_output_does(command, tmp_path):
     )
     assert len(frames_of(tmp_path / "b.mp4")) == 4
     code, _, err = command(source, "-o", tmp_path / "b.gif")
-    assert (code, err) == (0, f"note: {source}: a GIF has 256 colours a picture\n")
+    assert (code, err) == (0, f"note: {source}: a GIF has 256 colours for each picture\n")
     with Image.open(tmp_path / "b.gif") as made:
         assert (made.n_frames, made.size) == (4, (64, 48))
     for name, options in (("c.png", ()), ("d.gif", ("--contact-sheet",))):
@@ -748,7 +748,7 @@ def test_a_film_becomes_a_gif_of_a_size_for_chats(command, tmp_path):
     source = encode(tmp_path / "a.mp4", moving(3, 64, 800))
     code, _, err = command(source, "-o", tmp_path / "b.gif")
     assert (code, len(err.splitlines())) == (0, 2)
-    assert "scaled to 640 px, since --max-size tells no other size" in err
+    assert "scaled to 640 px, since --max-size gives no other size" in err
     command(source, "-o", tmp_path / "c.gif", "--max-size", 700)
     for name, width in (("b.gif", 640), ("c.gif", 700)):
         with Image.open(tmp_path / name) as made:
