@@ -27,6 +27,7 @@ from fst.previews import Previews
 from fst.recorders import Progress, check_balance, open_tensorboard
 from fst.report import Reporter
 from fst.state import State
+from fst.style_images import open_styles
 from fst.training import train
 
 
@@ -554,12 +555,12 @@ def test_learning_rate_warms_up_and_decays(options):
     assert float(rates(1000)) < 2e-5
 
 
-def test_weights_of_style_layers_reach_the_loss(options, style):
-    _, painting = training.open_style(TrainingConfig(**options))
+def test_weights_of_style_layers_reach_the_loss(options):
+    (painting,) = open_styles(TrainingConfig(**options))
     photo = np.random.default_rng(1).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
 
     def style_term(**changes):
-        loss = training.build_loss(TrainingConfig(**{**options, **changes}), painting)
+        loss = training.build_loss(TrainingConfig(**{**options, **changes}), [painting.image])
         return float(loss(photo, loss.content_features(photo)).style)
 
     first, second = (style_term(style_layers=(name,)) for name in options["style_layers"])
