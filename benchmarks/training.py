@@ -67,14 +67,14 @@ def time_steps(step, batches, count):
     """Seconds of `count` steps, and how many of them were spent waiting for photos."""
     iterator = iter(batches)
     for _ in range(_WARM_UP):
-        float(step(next(iterator)).total)
+        float(step(next(iterator)).terms.total)
     started, waited = time.perf_counter(), 0.0
     for _ in range(count):
         before = time.perf_counter()
-        photos = next(iterator)
+        batch = next(iterator)
         waited += time.perf_counter() - before
-        terms = step(photos)
-    float(terms.total)  # A GPU may still be at work when the call returns.
+        result = step(batch)
+    float(result.terms.total)  # A GPU may still be at work when the call returns.
     return time.perf_counter() - started, waited
 
 
@@ -118,7 +118,7 @@ def measure(arguments, folder):
     )
     rates = {dtype: matrix_rate(dtype) for dtype in ("float32", "bfloat16")}
     style = np.random.default_rng(0).uniform(0, 255, (384, 512, 3)).astype(np.float32)
-    step = TrainingStep(config, style, tf.distribute.get_strategy())
+    step = TrainingStep(config, [style], tf.distribute.get_strategy())
     parts = flop_per_image(config, step.network)
     batches = open_photos(config.content, seed=config.seed).batches(config)
     seconds, waited = time_steps(step, batches, arguments.steps)
