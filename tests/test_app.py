@@ -215,6 +215,14 @@ def test_what_is_started_from_can_be_chosen(learning, started, words, start):
     assert {key: options[key] for key in ("start_from", "width") if key in options} == start
 
 
+def test_where_there_is_no_gallery_the_shipped_one_does(learning, started, styles, monkeypatch):
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(styles))
+    monkeypatch.chdir(ROOT)
+    button(give_picture(learning()), "Learn this style").click().run(timeout=60)
+    ((_, _, options),) = started
+    assert (options["start_from"], options["width"]) == ("gallery", 32)
+
+
 @pytest.mark.parametrize(
     ("preset", "every"), [("instant", 20), ("draft", 60), ("standard", 250), ("fine", 1000)]
 )
