@@ -2,7 +2,7 @@
 # make test    run the tests
 # make setup   only make .venv, with all that the two need
 # make cloud   make .venv-cloud, for cloud/sagemaker_train.py; `make test` does so too
-# make styles  draw the style pictures of data/styles anew
+# make styles  draw the style pictures of data/styles again
 
 PYTHON ?= python3
 READY := .venv/.ready

@@ -30,7 +30,7 @@ PRECISE = ("BICUBIC", "ACCURATE_RND", "FULL_CHR_H_INT", "FULL_CHR_H_INP")
 
 # What FFmpeg also calls a film: lists of other files, text drawn on a screen, and single pictures.
 _NO_FILMS = {"concat", "hls", "dash", "imf", "tty", "image2", "gif", "apng"}
-# Those whose times may begin anew in the midst, and those that tell no times of being shown.
+# Those whose times may begin again in the middle, and those without times of being shown.
 _RESTARTING = {"mpegts", "mpeg"}
 _UNTIMED = {"avi"}
 

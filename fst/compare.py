@@ -119,16 +119,16 @@ class Comparison:
     """
 
     def __init__(self, config, on_step=None):
-        from fst.gatys import build_loss
-        from fst.perceptual import load_vgg19
-        from fst.stylizer import Stylizer
-
         self._on_step = on_step or (lambda *_: None)
         self.folder = Path(config.output)
         trained = checkpoint.find(config.checkpoint, config.checkpoints)
         entry = _only_style(config, trained)
-        self._stylise = Stylizer(trained)
         self._options = _options(config, *_training_of(entry, trained))
+        from fst.gatys import build_loss  # Not before: TensorFlow takes seconds to load.
+        from fst.perceptual import load_vgg19
+        from fst.stylizer import Stylizer
+
+        self._stylise = Stylizer(trained)
         style = files.read_bytes(config.style)
         self._style = images.load_rgb(config.style, self._options.style_size, style)
         self._starts = list(dict.fromkeys((config.init, *config.also_from)))

@@ -1,6 +1,7 @@
 """What a user can cause, and how a command says it: one line, exit code 2, no traceback."""
 
 import codecs
+import os
 import sys
 
 
@@ -42,14 +43,20 @@ def _print_whatever_comes():
 def run(main):
     """Runs a command's `main()` and exits with what it returns.
 
-    Exit codes: 2 with one line on stderr for a `UserError`, 130 for Ctrl-C, else `main`'s own.
+    Exit codes: 2 with one line on stderr for a `UserError`, 130 for Ctrl-C, 141 where nobody reads
+    its output any more, else `main`'s own.
     """
     _print_whatever_comes()
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()  # Here, or Python would complain of a closed pipe as it ends.
+        sys.exit(code)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # As in `infer.py --list | head`, by the code that a shell gives it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -38,7 +38,7 @@ class Steady:
         self._seen = self._painted = None
 
     def __call__(self, frame):
-        """Stylises the next frame, uint8 `[H, W, 3]`; after a cut it starts anew by itself."""
+        """Stylises the next frame, uint8 `[H, W, 3]`; after a cut it starts again by itself."""
         seen = frame.astype(np.float32)
         if self._seen is None or self._seen.shape != seen.shape:
             painted = self._stylise(frame).astype(np.float32)

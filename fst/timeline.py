@@ -16,7 +16,7 @@ class Timeline:
 
     Args:
         start: seconds, a Fraction: what the file's own times begin with.
-        restarts: whether times may begin anew within the file, as those of MPEG-TS may.
+        restarts: whether times may begin again within the file, as those of MPEG-TS may.
     """
 
     def __init__(self, start, restarts):
@@ -41,12 +41,12 @@ class Timeline:
         return float((latest + (packet.duration or 0)) * unit)
 
     def _continued(self, track, time, shift):
-        """The shift that lets `time` go on where its track ended, if the file began anew."""
+        """The shift that lets `time` go on where its track ended, if the file began again."""
         end = self._ends.get(track)
         if end is None or -_BACK <= time + shift - end <= _GAP:
             return shift
         known, shift = shift, end - time
-        # All tracks begin anew at one moment; each by itself would lose the others' step.
+        # All tracks begin again at one moment; each by itself would lose the others' step.
         if self._latest != known and abs(shift - self._latest) < _SAME:
             shift = self._latest
         self._latest = self._shifts[track] = shift

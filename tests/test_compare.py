@@ -133,7 +133,7 @@ class TestResult:
         np.testing.assert_allclose(found["fast"], fast, atol=0.51)
 
     def test_losses_are_those_of_one_loss(self, compared, style, vgg_file):
-        """Computed anew from the pictures, by the loss that the card describes."""
+        """Computed again from the pictures, by the loss that the card describes."""
         from fst.perceptual import PerceptualLoss, load_vgg19
 
         config, result, folder, _ = compared

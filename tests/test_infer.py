@@ -428,6 +428,15 @@ def test_list_without_styles_is_one_line(no_tensorflow, tmp_path):
     assert done.stderr == f"error: there are no trained styles under {tmp_path}/none/\n"
 
 
+def test_a_reader_of_the_list_may_leave_early(gallery):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "infer.py", "--list", "--checkpoints", gallery]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 # --- Contact sheets ------------------------------------------------------------------------------
 
 
