@@ -23,13 +23,13 @@ MEASURED_AT = 512
 _NAMED = 100  # skipped photos that the card names; it counts them all
 
 
-def make_card(config, network, loss, photos, styles, state, target):
+def make_card(config, network, losses, photos, styles, state, target):
     """The card as a dictionary of JSON types.
 
     Args:
         config: the `TrainingConfig`.
-        network: the trained network, in float32, of all styles.
-        loss: the `PerceptualLoss`, in float32.
+        network: the trained network.
+        losses: for every style what `measure` returned, or None.
         photos: the content photos.
         styles: the `fst.style_images.Style`s, in the network's order.
         state: the finished `State`.
@@ -43,7 +43,7 @@ def make_card(config, network, loss, photos, styles, state, target):
         "name": config.name,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "config": config.to_json(),
-        "styles": describe(styles, network, loss, photos),
+        "styles": [_describe(*each) for each in zip(styles, losses, strict=True)],
         "photos": len(photos),
         "skipped_photos": {"count": len(skipped), "named": dict(list(skipped.items())[:_NAMED])},
         "steps": config.steps,
@@ -66,19 +66,15 @@ def make_card(config, network, loss, photos, styles, state, target):
     }
 
 
-def describe(styles, network, loss, photos):
-    """The card's entries about its styles: name, picture, and losses on photos never trained on."""
-    return [
-        {
-            "name": style.name,
-            "source": style.source,
-            "sha256": style.sha256,
-            "height": style.image.shape[0],
-            "width": style.image.shape[1],
-            "held_out_losses": measure(network, loss, photos, index),
-        }
-        for index, style in enumerate(styles)
-    ]
+def _describe(style, losses):
+    return {
+        "name": style.name,
+        "source": style.source,
+        "sha256": style.sha256,
+        "height": style.image.shape[0],
+        "width": style.image.shape[1],
+        "held_out_losses": losses,
+    }
 
 
 def measure(network, loss, photos, index=0):
@@ -86,6 +82,12 @@ def measure(network, loss, photos, index=0):
 
     Of several styles each is measured on its share of the photos, two at least: all of them in
     every style would take hours.
+
+    Args:
+        network: the trained network, in float32.
+        loss: the `PerceptualLoss` of all styles, in float32.
+        photos: the content photos.
+        index: the style's place.
 
     Returns:
         A dictionary with `photos`, how many, `long_side` in px, and the unweighted terms; None if

@@ -132,13 +132,14 @@ def servable(arranged):
         weights = _whole(module.stored)
         return _one_by_one(lambda image: stylise(weights, image[None])[0], images)
 
-    @tf.function(input_signature=[_PICTURES])
-    def from_bytes(image):
-        return _as_bytes(of_batch(tf.cast(image, tf.float32)))
-
     @tf.function(input_signature=[_FLOATS])
     def from_floats(image):
         return {"stylized": of_batch(image)}
+
+    # By the other signature, so that the network is traced once and stands in the file once.
+    @tf.function(input_signature=[_PICTURES])
+    def from_bytes(image):
+        return _as_bytes(from_floats(tf.cast(image, tf.float32))["stylized"])
 
     return module, {"serving_default": from_bytes, "float": from_floats}
 
@@ -171,17 +172,18 @@ def servable_gallery(arranged, names):
 
     mixture = tf.TensorSpec([None, len(names)], tf.float32, "style")
 
-    @tf.function(input_signature=[_PICTURES, mixture])
-    def from_bytes(image, style):
-        return _as_bytes(of_batch(tf.cast(image, tf.float32), style))
-
     @tf.function(input_signature=[_FLOATS, mixture])
     def from_floats(image, style):
         return {"stylized": of_batch(image, style)}
 
+    # By the signature above, so that the network is traced once and stands in the file once.
+    @tf.function(input_signature=[_PICTURES, mixture])
+    def from_bytes(image, style):
+        return _as_bytes(from_floats(tf.cast(image, tf.float32), style)["stylized"])
+
     @tf.function(input_signature=[_PICTURES, tf.TensorSpec([None], tf.string, "style")])
     def from_names(image, style):
-        return _as_bytes(of_batch(tf.cast(image, tf.float32), _one_hot(style, module.names)))
+        return from_bytes(image, _one_hot(style, module.names))
 
     @tf.function(input_signature=[])
     def styles():

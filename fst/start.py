@@ -15,7 +15,7 @@ from fst.errors import UserError
 from fst.network import build_network, paint
 
 _JUDGED_ON = 2  # photos that every style of the gallery paints, to find the nearest
-_AT = 160  # px of their long side
+_AT = 144  # px of their long side
 
 
 def start_from(config, step, photos, styles, on_event):

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from fst import checkpoint, files, gallery, packages, perceptual, workers
-from fst.card import make_card
+from fst.card import make_card, measure
 from fst.config import NOTHING
 from fst.data import open_photos
 from fst.errors import UserError, first_line
@@ -290,12 +290,13 @@ def _finish(target, config, network, photos, styles, state, on_event):
     names = [style.name for style in styles]
     with _writing(target):
         export_styles(target.read_all_weights(config.width), names, target.saved_model_path)
+    losses = [None] * len(styles)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
-    loss = build_loss(config, [style.image for style in styles])
-    card = make_card(
-        config, target.read_conditional(config.width), loss, photos, styles, state, target
-    )
+        trained = target.read_conditional(config.width)
+        loss = build_loss(config, [style.image for style in styles])
+        losses = [measure(trained, loss, photos, index) for index in range(len(styles))]
+    card = make_card(config, network, losses, photos, styles, state, target)
     with _writing(target):
         target.write_card(card)
 
