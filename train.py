@@ -32,7 +32,11 @@ def run(config):
         print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
         for name, reason in skipped["named"].items():
             print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
-    print(f"the style is in {done.folder}; try: {infer_command(config.name, config.output)}")
+    name, what = config.name, "style is"
+    if done.is_gallery() and not config.add_to:
+        styles = [style["name"] for style in done.styles()]
+        name, what = f"{name}/{styles[0]}", f"{len(styles)} styles are"
+    print(f"the {what} in {done.folder}; try: {infer_command(name, config.output)}")
     return 0
 
 

@@ -262,6 +262,13 @@ class TestHint:
         assert (stylised.returncode, stylised.stderr) == (0, "")
         assert (tmp_path / "out.jpg").is_file()
 
+    def test_names_a_style_where_there_are_several(self, options, photos, tmp_path):
+        several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
+        done = run(*command_of({**several, "name": "both", "steps": 2}))
+        assert done.returncode == 0, done.stderr
+        assert "the 2 styles are in " in done.stdout
+        assert "try: python infer.py both/stripes PHOTO -o stylised.jpg" in done.stdout
+
     @pytest.mark.parametrize("output", ["checkpoints", "checkpoints/", "./checkpoints"])
     def test_is_short_where_infer_looks_by_itself(self, output):
         assert infer_command("mine", output) == "python infer.py mine PHOTO -o stylised.jpg"

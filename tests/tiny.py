@@ -9,7 +9,7 @@ from fst.history import read_history
 def tiny_options(photos, style, vgg_file, output, **changes):
     """The options of a tiny run, by their names in `fst.config.TrainingConfig`."""
     return {
-        "style": str(style),
+        "style": style if isinstance(style, list) else str(style),
         "content": str(photos),
         "output": str(output),
         "name": "tiny",
@@ -32,7 +32,8 @@ def tiny_options(photos, style, vgg_file, output, **changes):
 def command_of(options):
     """The command line that gives `options`, without `python`."""
     rest = {name: value for name, value in options.items() if name != "style"}
-    return ["train.py", options["style"], *words_of(rest)]
+    style = options["style"]
+    return ["train.py", *(style if isinstance(style, list) else [style]), *words_of(rest)]
 
 
 def read_losses(folder):
