@@ -69,7 +69,7 @@ class GatysOptions:
     content_weight: float = TrainingConfig.content_weight
     """Weight of the content term."""
 
-    style_weight: float = TrainingConfig.style_weight
+    style_weight: float = TrainingConfig.style_weight[0]
     """Weight of the style term."""
 
     tv_weight: float = TrainingConfig.tv_weight

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fst import images
+from fst import files, images
 
 _GAP = 6  # px of white between the pictures
 _FONT_SIZE = 22  # px
@@ -73,7 +73,7 @@ def _to_image(picture):
 def _wrap(label, font, width):
     """Breaks a label at spaces so that its lines are at most `width` px."""
     lines = []
-    for word in label.split():
+    for word in map(files.shown, label.split()):
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:

@@ -227,7 +227,7 @@ class PerceptualLoss:
         style_image_weights=None,
         separate=False,
         content_weight=TrainingConfig.content_weight,
-        style_weight=TrainingConfig.style_weight,
+        style_weight=TrainingConfig.style_weight[0],
         tv_weight=TrainingConfig.tv_weight,
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,

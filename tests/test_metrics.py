@@ -206,7 +206,7 @@ def test_loss_terms_are_those_of_a_batch_of_one(loss):
     assert [type(term) for term in terms] == [float] * 4
     assert terms == pytest.approx(tuple(float(term) for term in expected), rel=1e-5)
     assert min(terms) > 0
-    assert terms.total == pytest.approx(terms.content + 3 * terms.style + 0.1 * terms.tv, rel=1e-5)
+    assert terms.total == pytest.approx(terms.content + 8 * terms.style + 0.1 * terms.tv, rel=1e-5)
     as_floats = loss_terms(loss, stylised.astype(np.float64), content.astype(np.float32))
     assert as_floats == pytest.approx(terms, rel=1e-5)
 

@@ -487,17 +487,25 @@ class TestDiskFull:
         assert "after step 4" in refused()
         monkeypatch.setattr(Previews, "draw", drawn)
 
-        for size in (200_000, 700_000):  # Too little for the weights, and for the export.
+        def fill_and_finish(*args):  # Too little for the weights.
+            leave(200_000)
+            finish(*args)
 
-            def fill_and_finish(*args, size=size):
-                leave(size)
-                finish(*args)
-
-            monkeypatch.setattr(training, "_finish", fill_and_finish)
-            assert "no training is lost" in refused()
-            assert (folder / "network.weights.h5").exists() == (size == 700_000)
-            assert not (folder / "saved_model").exists()
+        monkeypatch.setattr(training, "_finish", fill_and_finish)
+        assert "no training is lost" in refused()
+        assert not (folder / "network.weights.h5").exists()
         monkeypatch.setattr(training, "_finish", finish)
+        export = training.export_styles
+
+        def fill_and_export(*args):
+            leave(100_000)
+            export(*args)
+
+        monkeypatch.setattr(training, "export_styles", fill_and_export)
+        assert "no training is lost" in refused()
+        monkeypatch.setattr(training, "export_styles", export)
+        assert (folder / "network.weights.h5").exists()
+        assert not (folder / "saved_model").exists()
 
         run(options)
         assert (folder / "style.json").exists()
