@@ -28,7 +28,7 @@ $(CLOUD): requirements-cloud.txt
 
 demo: $(READY)
 	.venv/bin/python train.py data/styles/woodcut.jpg --output demo/styles --overwrite
-	.venv/bin/python -m fst.contact_sheet demo/contact_sheet.jpg \
+	.venv/bin/python -m fst.batch.contact_sheet demo/contact_sheet.jpg \
 	    --also demo/styles/woodcut great_wave=0.5,the_scream=0.5
 
 # Two at once, for most wait for processes that they start; what shares a fixture stays together,

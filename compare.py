@@ -4,8 +4,10 @@
 import signal
 import sys
 
-from fst import cli, errors, quiet, unused
-from fst.compare import CompareConfig, Comparison, list_photos
+from fst import errors
+from fst.comparison.measure import CompareConfig, Comparison, list_photos
+from fst.comparison.unused import in_comparison
+from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.files import ImageError
 
@@ -15,10 +17,10 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(CompareConfig, "compare.py")
     photos = list_photos(config.photos, lambda note: print(f"note: {note}", file=sys.stderr))
-    unused.tell(unused.in_comparison(config))
+    unused.tell(in_comparison(config))
     quiet.quiet_tensorflow()
-    from fst.compare_report import write_report
-    from fst.report import StepReporter
+    from fst.comparison.report import write_report
+    from fst.console.report import StepReporter
 
     title = ""
     with StepReporter() as reporter:

@@ -6,9 +6,13 @@ import contextlib
 import signal
 import sys
 
-from fst import catalogue, cli, engines, errors, inference, plan, quiet, unused
+from fst import catalogue, errors
+from fst.batch import inference, plan
+from fst.batch.unused import in_inference
 from fst.config import InferenceConfig
-from fst.progress import Progress
+from fst.console import cli, quiet, unused
+from fst.console.progress import Progress
+from fst.stylize import engines
 
 NOTES_IN_FULL = 3
 """The photos that are named for each kind of note; the others are counted."""
@@ -20,7 +24,7 @@ def main():
         print("\n".join(catalogue.describe(config.checkpoints)))
         return 0
     jobs = plan.plan(config, lambda note: print(f"note: {note}", file=sys.stderr))
-    unused.tell(unused.in_inference(config, jobs))
+    unused.tell(in_inference(config, jobs))
     todo = [job for job in jobs if not (config.skip_existing and job.target.exists())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))

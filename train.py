@@ -4,8 +4,10 @@
 import signal
 import sys
 
-from fst import cli, errors, packages, quiet, unused
+from fst import errors, packages
 from fst.config import TrainingConfig, infer_command
+from fst.console import cli, quiet, unused
+from fst.training.unused import in_training
 
 
 def main():
@@ -18,10 +20,10 @@ def run(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.tensorboard:
         packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
-    unused.tell(unused.in_training(config))
+    unused.tell(in_training(config))
     quiet.quiet_tensorflow()
-    from fst.report import Reporter
-    from fst.training import train
+    from fst.console.report import Reporter
+    from fst.training.loop import train
 
     with Reporter() as reporter:
         done = train(config, on_progress=reporter.progress, on_event=reporter.event)

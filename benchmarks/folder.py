@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMMAND = """
 import functools, sys
 import infer
-from fst import errors, inference
+from fst import errors
+from fst.batch import inference
 if sys.argv[1] != "default":
     inference.stylise = functools.partial(inference.stylise, threads=int(sys.argv[1]))
 del sys.argv[1]

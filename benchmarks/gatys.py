@@ -25,10 +25,10 @@ import scipy
 import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 
-from fst.card import device_name
-from fst.gatys import build_loss, optimize
-from fst.gatys_config import GatysOptions
-from fst.perceptual import keras_layer_name, load_vgg19
+from fst.gatys.optimizer import build_loss, optimize
+from fst.gatys.options import GatysOptions
+from fst.models.perceptual import keras_layer_name, load_vgg19
+from fst.training.card import device_name
 
 _WARM_UP = 3  # evaluations before the clock starts
 

@@ -30,8 +30,9 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
 import psutil
 
-from fst import checkpoint, engines
-from fst.architecture import EPSILON, RESIDUAL_BLOCKS, shapes
+from fst import checkpoint
+from fst.models.architecture import EPSILON, RESIDUAL_BLOCKS, shapes
+from fst.stylize import engines
 
 ROOT = Path(__file__).resolve().parent.parent
 

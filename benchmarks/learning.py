@@ -21,11 +21,12 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import numpy as np
 
-from fst import card, errors, files, training
+from fst import errors, files
 from fst.config import TrainingConfig
-from fst.data import open_photos
-from fst.report import Reporter
-from fst.style_images import open_styles
+from fst.console.report import Reporter
+from fst.training import card, loop
+from fst.training.data import open_photos
+from fst.training.style_images import open_styles
 
 PHOTOS = 16
 COLUMNS = ("picture", "start", "steps", "photos", "seconds", "content", "style", "tv", "total")
@@ -34,7 +35,7 @@ COLUMNS = ("picture", "start", "steps", "photos", "seconds", "content", "style",
 def measure(config, trained, photos):
     """Losses of a trained style on the photos that were kept out: content, style, tv, total."""
     styles = [style.image for style in open_styles(config)]
-    found = card.measure(trained.read_network(), training.build_loss(config, styles), photos)
+    found = card.measure(trained.read_network(), loop.build_loss(config, styles), photos)
     return [found[name] for name in ("content", "style", "tv", "total")]
 
 
@@ -57,7 +58,7 @@ def run(picture, spec, arguments, photos):
     )
     with Reporter() as reporter:
         reporter.begin(name)
-        trained = training.train(config, reporter.progress, reporter.event)
+        trained = loop.train(config, reporter.progress, reporter.event)
     seconds = trained.read_card()["seconds"]
     losses = measure(config, trained, photos)
     kind = "samples" if samples else "folder"

@@ -20,10 +20,11 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
 
 import fst
-from fst import errors, images, metrics, samples
+from fst import errors, metrics
 from fst.config import EMBEDDED
 from fst.errors import UserError
-from fst.perceptual import STYLE_LAYERS, gram_matrix, load_vgg19
+from fst.media import images, samples
+from fst.models.perceptual import STYLE_LAYERS, gram_matrix, load_vgg19
 
 
 def measure(stylise, features, style, photos, layers):

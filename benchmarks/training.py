@@ -26,11 +26,11 @@ import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
-from fst.card import device_name
 from fst.config import TrainingConfig, default_vgg_weights
-from fst.data import open_photos
-from fst.perceptual import keras_layer_name
-from fst.training import TrainingStep
+from fst.models.perceptual import keras_layer_name
+from fst.training.card import device_name
+from fst.training.data import open_photos
+from fst.training.loop import TrainingStep
 
 _WARM_UP = 3  # steps before the clock starts: the first one traces the graph
 

@@ -16,8 +16,9 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fst import cli, errors, files
+from fst import errors, files
 from fst.config import TrainingConfig, infer_command
+from fst.console import cli
 from fst.errors import UserError
 
 _CARD = "style.json"

@@ -28,8 +28,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import train
-from fst import checkpoint, cli, errors, files
+from fst import checkpoint, errors, files
 from fst.config import NOTHING, TrainingConfig, words_of
+from fst.console import cli
 from fst.errors import UserError
 
 CHECKPOINTS = "/opt/ml/checkpoints"

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
-from fst import checkpoint, cli, errors, files, images, style_images
+from fst import checkpoint, errors, files
 from fst.config import (
     EMBEDDED,
     IMAGENET,
@@ -28,7 +28,10 @@ from fst.config import (
     infer_command,
     last_part,
 )
+from fst.console import cli
 from fst.errors import UserError
+from fst.media import images
+from fst.training import style_images
 
 ROOT = Path(__file__).resolve().parent.parent
 

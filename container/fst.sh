@@ -7,7 +7,8 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     infer | train | compare) exec python "$command.py" "$@" ;;
-    gatys | export | contact_sheet) exec python -m "fst.$command" "$@" ;;
+    gatys | export) exec python -m "fst.$command" "$@" ;;
+    contact_sheet) exec python -m fst.batch.contact_sheet "$@" ;;
     app)
         exec python -m streamlit run app.py --server.address=0.0.0.0 --server.port=8501 \
             --server.headless=true --browser.gatherUsageStats=false "$@"

@@ -4,9 +4,9 @@
     python data/make_vgg19.py vgg19_notop.h5
     python data/make_vgg19.py vgg19_notop.h5 --measure --photos photos/*.jpg
 
-Reads Keras's weights file, writes `fst/weights/vgg19_relu4_2.npz` and prints how far its features
-are from those of the weights in float32; with --measure it only prints, and how far the loss of
-stylised photos is as well.
+Reads Keras's weights file, writes `fst/models/weights/vgg19_relu4_2.npz` and prints how far its
+features are from those of the weights in float32; with --measure it only prints, and how far the
+loss of stylised photos is as well.
 
 Each output channel has one scale, the one that leaves the least squared error of its weights.
 Rounding then goes through a channel's weights one by one. Each error is compensated, as far as
@@ -28,9 +28,11 @@ import numpy as np
 from keras import ops
 
 import fst
-from fst import errors, files, images, samples, vgg19
+from fst import errors, files
 from fst.config import EMBEDDED_END
-from fst.perceptual import PerceptualLoss, Vgg19Features
+from fst.media import images, samples
+from fst.models import vgg19
+from fst.models.perceptual import PerceptualLoss, Vgg19Features
 
 ABOUT = (
     "VGG19, the layers down to conv4_2, with kernels rounded to 8 bits: a modification of the "
@@ -116,7 +118,7 @@ def make(weights, pictures):
         pictures: a list of float32 `[H, W, 3]`, 0-255.
 
     Returns:
-        A dictionary for `fst.vgg19.write_quantised`.
+        A dictionary for `fst.models.vgg19.write_quantised`.
     """
     network = vgg19.load_network(weights)
     made = {}

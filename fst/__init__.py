@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 __all__ = ["GatysOptions", "TrainingConfig", "gatys", "load", "train"]
 
 _ROOMS = {
-    "GatysOptions": "fst.gatys_config",
+    "GatysOptions": "fst.gatys.options",
     "TrainingConfig": "fst.config",
-    "load": "fst.stylizer",
-    "train": "fst.training",
+    "load": "fst.stylize.stylizer",
+    "train": "fst.training.loop",
 }
 
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from fst import checkpoint
-from fst.architecture import shapes
 from fst.errors import UserError
+from fst.models.architecture import shapes
 
 
 def describe(root=checkpoint.ROOT):

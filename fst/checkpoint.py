@@ -21,8 +21,9 @@ import os
 import re
 from pathlib import Path
 
-from fst import files, weights_file
+from fst import files
 from fst.errors import UserError, first_line
+from fst.models import weights_file
 
 ROOT = "checkpoints"
 
@@ -236,7 +237,7 @@ class Checkpoint:
             width: the network's width; the card's when None.
 
         Returns:
-            A network as of `fst.network.build_network` with one style.
+            A network as of `fst.models.network.build_network` with one style.
 
         Raises:
             UserError: as `read_weights`.
@@ -250,8 +251,8 @@ class Checkpoint:
             width: the network's width; the card's when None.
 
         Returns:
-            A network as of `fst.network.build_network` with the gallery's number of styles, 1 for
-            a folder that holds one.
+            A network as of `fst.models.network.build_network` with the gallery's number of styles,
+            1 for a folder that holds one.
 
         Raises:
             UserError: the card or the weights are missing or damaged.
@@ -364,7 +365,9 @@ def find_all(root=ROOT):
 
 def network_of(weights):
     """The network, a float32 `keras.Model`, that has these weights (`read_all_weights`)."""
-    from fst.network import build_network  # Keras takes seconds to import: only when it is used
+    from fst.models.network import (
+        build_network,  # Keras takes seconds to import: only when it is used
+    )
 
     styles = weights_file.count_styles(weights)
     network = build_network(len(weights["down1_conv"][1]), dtype="float32", styles=styles)

@@ -438,7 +438,7 @@ _INFERENCE_RANGES = (
 
 LAYER_FIELDS = ("content_layers", "style_layers")
 
-# The names that `fst.perceptual` takes, checked here before anything slow is loaded.
+# The names that `fst.models.perceptual` takes, checked here before anything slow is loaded.
 _LAYER = r"(relu|block)([12](_|_conv)[12]|[345](_|_conv)[1-4])"
 
 # Options that may change between the parts of one run: they decide where it runs and what it

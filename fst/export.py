@@ -16,13 +16,23 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from fst import checkpoint, cli, errors, files, packages, quiet, unused, weights_file
-from fst.architecture import MIN_SIZE
+from fst import checkpoint, errors, files, packages
+from fst.console import cli, quiet, unused
 from fst.errors import UserError
-from fst.forward import arrange
+from fst.models import weights_file
+from fst.models.architecture import MIN_SIZE
+from fst.stylize.forward import arrange
 
 _PLACES = {"saved_model": "saved_model", "onnx": "stylizer.onnx", "litert": "stylizer.tflite"}
 _MAX_SIDE = 16384
+
+UNUSED = (
+    unused.Rule(
+        "size",
+        lambda c: c.format == "litert",
+        "it is for --format litert, the others take every size",
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +77,7 @@ def export_saved_model(weights, folder):
         weights: the trained weights (`fst.checkpoint.Checkpoint.read_weights`).
         folder: the folder to write; one that is there is replaced once the new one is whole.
     """
-    from fst.forward_tensorflow import servable
+    from fst.stylize.forward_tensorflow import servable
 
     _save(*servable(arrange(weights)), folder)
 
@@ -89,7 +99,7 @@ def export_gallery(weights, names, folder):
     Raises:
         ValueError: there are more or fewer names than styles.
     """
-    from fst.forward_tensorflow import servable_gallery
+    from fst.stylize.forward_tensorflow import servable_gallery
 
     styles = weights_file.count_styles(weights)
     if len(names) != styles:
@@ -133,7 +143,7 @@ def export_onnx(weights, file):
         UserError: the package onnx is not installed.
     """
     packages.need("onnx", "--format onnx")
-    from fst import forward_onnx
+    from fst.stylize import forward_onnx
 
     model = forward_onnx.build(arrange(weights))
     with files.atomic_path(file) as path:
@@ -154,7 +164,7 @@ def export_litert(weights, file, height, width):
     """
     import tensorflow as tf
 
-    from fst.forward_tensorflow import fixed_size
+    from fst.stylize.forward_tensorflow import fixed_size
 
     module = tf.Module()  # Whatever holds the function: without it the model has no signature.
     module.stylise = fixed_size(arrange(weights), height, width)
@@ -217,9 +227,14 @@ def _check_place(place, folder):
         raise UserError(f"--output {place}: is a folder; name a file")
 
 
+def in_export(config):
+    """Notes, a line each, on the options that an `ExportConfig` gives in vain."""
+    return unused.notes_on([config], config, UNUSED, unused.defaults_of(ExportConfig))
+
+
 def main():
     config = cli.parse(ExportConfig, "python -m fst.export")
-    unused.tell(unused.in_export(config))
+    unused.tell(in_export(config))
     if config.format != "onnx":  # For which TensorFlow is not loaded.
         quiet.quiet_tensorflow()
     print(f"wrote {export(config)}")

@@ -136,14 +136,14 @@ def loss_terms(loss, stylised, content, *, content_features=None):
     A lower total is a better minimum, which need not be the better picture.
 
     Args:
-        loss: a `fst.perceptual.PerceptualLoss`.
+        loss: a `fst.models.perceptual.PerceptualLoss`.
         stylised: uint8 or float `[H, W, 3]`, RGB, 0-255.
         content: the photo it was made from, of the same shape.
         content_features: `loss.content_features(content[None])` where it is there already, as when
             several results of one photo are measured; computed here when None.
 
     Returns:
-        The `fst.perceptual.LossTerms` as Python floats; all but `total` are unweighted.
+        The `fst.models.perceptual.LossTerms` as Python floats; all but `total` are unweighted.
 
     Raises:
         ValueError: the shapes differ or are not `[H, W, 3]`.

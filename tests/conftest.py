@@ -48,7 +48,7 @@ def random_network(width, seed, styles=1):
     """A network in which every weight is random, so that none can get lost or left out unseen."""
     import keras
 
-    from fst.network import build_network
+    from fst.models.network import build_network
 
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="session")
 def load_vgg_once():
     """`load_vgg19`, which loads each kind only once for all tests."""
-    from fst import perceptual
+    from fst.models import perceptual
 
     return functools.cache(perceptual.load_vgg19)
 
@@ -129,7 +129,7 @@ def styles(tmp_path_factory):
     import keras
 
     from fst.checkpoint import Checkpoint
-    from fst.network import build_network
+    from fst.models.network import build_network
 
     root = tmp_path_factory.mktemp("styles")
     for seed, name in enumerate(("sand", "waves")):

@@ -21,9 +21,11 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 
 import fst
-from fst import checkpoint, cli, images
+from fst import checkpoint
 from fst.config import TrainingConfig
+from fst.console import cli
 from fst.errors import UserError
+from fst.media import images
 from fst.page import runs, slider, studio, thumbnails, uploads, weights
 from fst.page.words import plain
 from tests.conftest import ROOT, draw_photo, wait_for

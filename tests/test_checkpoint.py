@@ -193,7 +193,7 @@ def equal(found, wanted):
 
 @pytest.mark.parametrize("wanted", ["dusk", "gallery/moss", "reef", "dusk=0.7,reef=0.3"])
 def test_a_style_is_folded_out_of_the_gallery(gallery, wanted):
-    from fst.network import fold
+    from fst.models.network import fold
 
     trained = checkpoint.find(wanted, gallery)
     single = fold(trained.read_conditional(), trained.style_weights)

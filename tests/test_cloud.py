@@ -21,10 +21,11 @@ from tiny import command_of, read_losses, tiny_options
 
 import fst
 from cloud import sagemaker_fetch, sagemaker_job, sagemaker_train
-from fst import checkpoint, cli
+from fst import checkpoint
 from fst.config import TrainingConfig
+from fst.console import cli
 from fst.errors import UserError
-from fst.style_images import open_styles
+from fst.training.style_images import open_styles
 
 SDK_PYTHON = ROOT / ".venv-cloud" / "bin" / "python"
 STEPS = 40

@@ -11,11 +11,12 @@ from conftest import draw_photo, run_here, write_gallery
 from PIL import Image
 
 import compare as command
-from fst import images, metrics
-from fst.compare import CompareConfig, Comparison, list_photos
+from fst import metrics
+from fst.comparison.measure import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
 from fst.files import ImageError
-from fst.stylizer import load
+from fst.media import images
+from fst.stylize.stylizer import load
 
 SIZE = 48
 BUDGETS = (2, 5)
@@ -28,7 +29,7 @@ def trained(tmp_path_factory, style):
 
     from fst.checkpoint import Checkpoint
     from fst.config import TrainingConfig
-    from fst.network import build_network
+    from fst.models.network import build_network
 
     root = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(5)
@@ -134,7 +135,7 @@ class TestResult:
 
     def test_losses_are_those_of_one_loss(self, compared, style, vgg_file):
         """Computed again from the pictures, by the loss that the card describes."""
-        from fst.perceptual import PerceptualLoss, load_vgg19
+        from fst.models.perceptual import PerceptualLoss, load_vgg19
 
         config, result, folder, _ = compared
         loss = PerceptualLoss(
@@ -260,7 +261,7 @@ class TestCommand:
             tries.append(path)
             raise ImageError(f"{path}: cannot be written: No space left on device")
 
-        monkeypatch.setattr("fst.compare.images.save_picture", full)
+        monkeypatch.setattr("fst.comparison.measure.images.save_picture", full)
         code, _, err = run(words_of(config(also_from=())))
         assert code == 2
         assert len(tries) == 1

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fst import compare_statistics, files
-from fst.compare_figures import best_over_fast
-from fst.compare_report import write_report
-from fst.compare_statistics import quantiles, summarise, table
-from fst.compare_words import (
+from fst import files
+from fst.comparison import statistics as compare_statistics
+from fst.comparison.figures import best_over_fast
+from fst.comparison.report import write_report
+from fst.comparison.statistics import quantiles, summarise, table
+from fst.comparison.words import (
     claims,
     conditions,
     evaluations_of,
@@ -32,7 +33,7 @@ from fst.compare_words import (
     total_claim,
     untouched_claim,
 )
-from fst.compare_words import warnings as warnings_of
+from fst.comparison.words import warnings as warnings_of
 from fst.errors import UserError
 
 SETTINGS = {
@@ -104,7 +105,7 @@ def a_result(
 
 
 def a_report(folder, results, **settings):
-    """A REPORT folder as fst.compare leaves it."""
+    """A REPORT folder as fst.comparison.measure leaves it."""
     folder.mkdir(exist_ok=True)
     (folder / "settings.json").write_text(json.dumps({**SETTINGS, **settings}))
     for index, result in enumerate(results):

@@ -10,8 +10,9 @@ import re
 import pytest
 from conftest import run
 
-from fst import cli, config
+from fst import config
 from fst.config import PRESETS, TrainingConfig, flag_of
+from fst.console import cli
 from fst.errors import UserError
 
 FIELDS = [field.name for field in dataclasses.fields(TrainingConfig)]
@@ -266,8 +267,8 @@ def test_a_card_with_deeper_layers_is_read():
 def test_the_loss_has_its_defaults_from_here():
     import inspect
 
-    from fst.gatys_config import GatysOptions
-    from fst.perceptual import PerceptualLoss
+    from fst.gatys.options import GatysOptions
+    from fst.models.perceptual import PerceptualLoss
 
     names = ("content_layers", "style_layers", "content_weight", "style_weight", "tv_weight")
     loss = inspect.signature(PerceptualLoss).parameters
@@ -280,7 +281,7 @@ def test_the_loss_has_its_defaults_from_here():
 
 
 def test_forms_are_those_that_the_loss_knows():
-    from fst.perceptual import FORMS
+    from fst.models.perceptual import FORMS
 
     assert config.LossForm.__args__ == FORMS
     for form in FORMS:
@@ -289,14 +290,14 @@ def test_forms_are_those_that_the_loss_knows():
 
 
 def test_poolings_are_those_that_vgg_knows():
-    from fst.gatys_config import GatysOptions
-    from fst.perceptual import POOLINGS
+    from fst.gatys.options import GatysOptions
+    from fst.models.perceptual import POOLINGS
 
     assert GatysOptions.__annotations__["pooling"].__args__ == POOLINGS
 
 
 def test_layers_are_those_that_the_loss_knows():
-    from fst.perceptual import keras_layer_name
+    from fst.models.perceptual import keras_layer_name
 
     def known(name):
         try:
@@ -392,7 +393,7 @@ def test_help_shows_every_option():
 
 def test_reading_the_command_line_loads_no_tensorflow():
     code = (
-        "import sys; from fst import cli; from fst.config import TrainingConfig;"
+        "import sys; from fst.console import cli; from fst.config import TrainingConfig;"
         "cli.parse(TrainingConfig, 'train.py', ['s.jpg', '--preset', 'draft']);"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -5,8 +5,8 @@ import pytest
 from conftest import draw_photo, run, write_gallery
 from PIL import Image
 
-from fst import samples
-from fst.contact_sheet import contact_sheet, style_sheet
+from fst.batch.contact_sheet import contact_sheet, style_sheet
+from fst.media import samples
 
 
 def places(sheet, value):
@@ -95,7 +95,7 @@ def test_sample_photos_need_no_network():
 def test_command_draws_all_styles_of_a_folder(gallery, tmp_path, options, cell):
     Image.fromarray(draw_photo(1)).save(tmp_path / "photo.png")
     output = tmp_path / "deep" / "sheet.png"
-    command = ("-m", "fst.contact_sheet", output, "--checkpoints", gallery, "--size", 64)
+    command = ("-m", "fst.batch.contact_sheet", output, "--checkpoints", gallery, "--size", 64)
     done = run(*command, "--photos", tmp_path / "photo.png", *options)
     assert done.returncode == 0, done.stderr
     assert "1 photos in 5 styles" in done.stdout
@@ -110,7 +110,7 @@ def test_command_draws_thirty_styles(tmp_path):
     write_gallery(tmp_path / "gallery", [f"style_{index}" for index in range(30)])
     Image.fromarray(draw_photo(1, 400, 480)).save(tmp_path / "photo.png")
     output = tmp_path / "sheet.png"
-    command = ("-m", "fst.contact_sheet", output, "--checkpoints", tmp_path)
+    command = ("-m", "fst.batch.contact_sheet", output, "--checkpoints", tmp_path)
     done = run(*command, "--photos", tmp_path / "photo.png", tmp_path / "photo.png")
     assert done.returncode == 0, done.stderr
     width, height = Image.open(output).size
@@ -120,7 +120,7 @@ def test_command_draws_thirty_styles(tmp_path):
 
 @pytest.mark.parametrize("option", ["--size", "--cell"])
 def test_a_wrong_size_is_one_line(gallery, tmp_path, option):
-    command = ("-m", "fst.contact_sheet", tmp_path / "a.png", "--checkpoints", gallery)
+    command = ("-m", "fst.batch.contact_sheet", tmp_path / "a.png", "--checkpoints", gallery)
     done = run(*command, option, 9999)
     assert done.returncode == 2
     assert f"error: {option} must be from" in done.stderr
@@ -129,7 +129,7 @@ def test_a_wrong_size_is_one_line(gallery, tmp_path, option):
 
 def test_no_styles_is_one_line(tmp_path):
     (tmp_path / "broken").mkdir()
-    done = run("-m", "fst.contact_sheet", tmp_path / "out.png", "--checkpoints", tmp_path)
+    done = run("-m", "fst.batch.contact_sheet", tmp_path / "out.png", "--checkpoints", tmp_path)
     assert done.returncode == 2
     assert "there are no trained styles under" in done.stderr
     assert "Traceback" not in done.stderr

@@ -61,8 +61,8 @@ def is_sent(path):
         "compare.py",
         "requirements.txt",
         "requirements-engines.txt",
-        "fst/stylizer.py",
-        "fst/templates/compare_report.html",
+        "fst/stylize/stylizer.py",
+        "fst/comparison/templates/report.html",
         *(f"checkpoints/{style}/style.json" for style in SHIPPED),
         *(f"checkpoints/{style}/saved_model/saved_model.pb" for style in SHIPPED),
         "container/fst.sh",
@@ -85,7 +85,7 @@ def test_what_the_container_runs_is_sent_to_it(path):
         "requirements-dev.txt",
         "requirements-notebook.txt",
         "data/photos/private.jpg",
-        "fst/__pycache__/stylizer.pyc",
+        "fst/stylize/__pycache__/stylizer.pyc",
         "checkpoints/mine/training/state.npz",
         "checkpoints/mine/previews/photo.jpg",
         "checkpoints/gallery/exports/udnie/saved_model/saved_model.pb",
@@ -201,11 +201,21 @@ def test_entry_stylises(photos, tmp_path):
 def test_every_command_has_its_program():
     text = ENTRY.read_text()
     (scripts,) = re.findall(r"^ *([\w |]+)\) exec python \"\$command\.py\"", text, re.MULTILINE)
-    (modules,) = re.findall(r"^ *([\w |]+)\) exec python -m \"fst\.", text, re.MULTILINE)
+    modules = re.findall(r"^ *([\w |]+)\) exec python -m \"?([\w.$]+)", text, re.MULTILINE)
     programs = [ROOT / f"{name.strip()}.py" for name in scripts.split("|")]
-    programs += [ROOT / "fst" / f"{name.strip()}.py" for name in modules.split("|")]
+    programs += [
+        program_of(module.replace("$command", name.strip()))
+        for names, module in modules
+        for name in names.split("|")
+    ]
     assert len(programs) == 6
     assert all("__main__" in program.read_text() for program in programs)
+
+
+def program_of(module):
+    """The file that `python -m MODULE` runs."""
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def test_the_page_comes_with_what_it_needs():

@@ -12,9 +12,9 @@ from conftest import draw_photo
 from PIL import Image
 
 from fst.config import TrainingConfig
-from fst.data import open_photos
 from fst.errors import UserError
-from fst.images import find_images
+from fst.media.images import find_images
+from fst.training.data import open_photos
 
 BROKEN = {
     "empty.jpg": b"",

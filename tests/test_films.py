@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fst import animation, clip, hdr, video
 from fst.errors import UserError
+from fst.media import animation, clip, hdr, video
 
 FILM_RATE = Fraction(1, 24)
 
@@ -213,7 +213,7 @@ def test_avi_with_frames_that_stand_longer(tmp_path):
 
 
 def test_a_lost_frame_of_an_avi_does_not_move_those_after_the_next_key_frame():
-    from fst.timeline import Shown
+    from fst.media.timeline import Shown
 
     class Thing:
         def __init__(self, time, key=False):

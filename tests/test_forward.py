@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fst
-from fst import engines, forward_tensorflow, packages
-from fst.architecture import shapes
+from fst import packages
 from fst.checkpoint import Checkpoint
 from fst.errors import UserError
-from fst.forward import arrange, stored
+from fst.models.architecture import shapes
+from fst.stylize import engines, forward_tensorflow
+from fst.stylize.forward import arrange, stored
 
 ENGINES = ("tensorflow", "openvino", "onnxruntime")
 

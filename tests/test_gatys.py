@@ -14,12 +14,14 @@ from conftest import draw_photo
 from keras import ops
 from PIL import Image
 
-from fst import gatys, gatys_config, images
+from fst.console.report import StepReporter
 from fst.errors import UserError
-from fst.gatys import Losses, Step, count_steps, optimize, scale_sizes
-from fst.gatys_config import PRESETS, GatysConfig, GatysOptions, GatysPreset
-from fst.perceptual import POOLINGS, load_vgg19
-from fst.report import StepReporter
+from fst.gatys import optimizer as gatys_optimizer
+from fst.gatys import options as gatys_options
+from fst.gatys.optimizer import Losses, Step, count_steps, optimize, scale_sizes
+from fst.gatys.options import PRESETS, GatysConfig, GatysOptions, GatysPreset
+from fst.media import images
+from fst.models.perceptual import POOLINGS, load_vgg19
 
 OPTIMIZERS = ("lbfgs", "adam")
 CONTENT, STYLE, OTHER = draw_photo(1, 48, 64), draw_photo(2, 64, 48), draw_photo(3, 40, 56)
@@ -103,8 +105,8 @@ def minimise(monkeypatch):
 
     def call(differentiate, start, optimizer, steps=100, on_step=None, **options):
         options = GatysOptions(optimizer=optimizer, steps=steps, **options)
-        monkeypatch.setattr(gatys, "_loss_and_gradient", lambda *_: differentiate)
-        run = gatys._Run(options, None, on_step)
+        monkeypatch.setattr(gatys_optimizer, "_loss_and_gradient", lambda *_: differentiate)
+        run = gatys_optimizer._Run(options, None, on_step)
         run.scale(start, [], start)
         return run
 
@@ -287,7 +289,7 @@ def test_losses_are_those_of_the_perceptual_loss():
     features = TinyFeatures()
     options = GatysOptions(**SMALL, content_weight=0.5, style_weight=7.0, tv_weight=0.25)
     result = optimize(CONTENT, STYLE, options, features=features)
-    loss = gatys.build_loss(options, features, [STYLE.astype(np.float32)])
+    loss = gatys_optimizer.build_loss(options, features, [STYLE.astype(np.float32)])
     terms = loss(result.picture[None], loss.content_features(CONTENT[None].astype(np.float32)))
     np.testing.assert_allclose(result.losses, [float(term) for term in terms], rtol=1e-4)
     _, content, style, tv = result.losses
@@ -385,7 +387,7 @@ def test_no_scale_is_under_32_px():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_scales_follow_each_other(monkeypatch, optimizer):
     paintings, starts = [], []
-    build, optimiser = gatys.build_loss, getattr(gatys, f"_{optimizer}")
+    build, optimiser = gatys_optimizer.build_loss, getattr(gatys_optimizer, f"_{optimizer}")
 
     def build_loss(options, features, styles):
         paintings.append([style.shape[:2] for style in styles])
@@ -395,8 +397,8 @@ def test_scales_follow_each_other(monkeypatch, optimizer):
         starts.append(start)
         optimiser(run, differentiate, start)
 
-    monkeypatch.setattr(gatys, "build_loss", build_loss)
-    monkeypatch.setattr(gatys, f"_{optimizer}", start_at)
+    monkeypatch.setattr(gatys_optimizer, "build_loss", build_loss)
+    monkeypatch.setattr(gatys_optimizer, f"_{optimizer}", start_at)
     ends = {}
 
     def on_step(step, best):
@@ -425,9 +427,9 @@ def test_scales_follow_each_other(monkeypatch, optimizer):
 def test_a_long_style_image_shrinks_only_as_far_as_it_may(monkeypatch):
     """At the coarse scale it would be 80 x 16 px, though it is wide enough at --style-size."""
     sizes = []
-    build = gatys.build_loss
+    build = gatys_optimizer.build_loss
     monkeypatch.setattr(
-        gatys,
+        gatys_optimizer,
         "build_loss",
         lambda o, f, images: sizes.append(images[0].shape) or build(o, f, images),
     )
@@ -573,7 +575,7 @@ def test_ending_at_a_coarse_scale_gives_the_final_size(ending):
 
 def test_ctrl_c_between_two_scales_keeps_the_coarse_picture(monkeypatch):
     """While the graph of the second is built, before it has evaluated anything."""
-    real, calls = gatys._lbfgs, []
+    real, calls = gatys_optimizer._lbfgs, []
 
     def lbfgs(*arguments):
         calls.append(arguments)
@@ -581,7 +583,7 @@ def test_ctrl_c_between_two_scales_keeps_the_coarse_picture(monkeypatch):
             raise KeyboardInterrupt
         real(*arguments)
 
-    monkeypatch.setattr(gatys, "_lbfgs", lbfgs)
+    monkeypatch.setattr(gatys_optimizer, "_lbfgs", lbfgs)
     result = make(draw_photo(1, 99, 131), scales=2, size=131)
     assert result.interrupted
     assert result.losses.total == min(totals(result))
@@ -592,7 +594,7 @@ def test_too_large_for_the_memory_is_one_line(monkeypatch):
     def no_room(run, differentiate, start):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(gatys, "_lbfgs", no_room)
+    monkeypatch.setattr(gatys_optimizer, "_lbfgs", no_room)
     with pytest.raises(UserError, match=r"64x48 px does not fit in memory .* lower --size"):
         make()
 
@@ -601,7 +603,7 @@ def test_ctrl_c_before_any_step_is_raised(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gatys, "_loss_and_gradient", interrupted)
+    monkeypatch.setattr(gatys_optimizer, "_loss_and_gradient", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make()
 
@@ -671,7 +673,7 @@ def test_pooling_and_precision_are_asked_of_the_features_that_are_loaded(monkeyp
         asked.append(options)
         return TinyFeatures()
 
-    monkeypatch.setattr("fst.perceptual.load_vgg19", load)
+    monkeypatch.setattr("fst.models.perceptual.load_vgg19", load)
     wanted = {"pooling": "average", "precision": "mixed_float16"}
     optimize(CONTENT, STYLE, GatysOptions(**{**SMALL, "steps": 1}, **wanted))
     assert asked == [wanted]
@@ -725,7 +727,7 @@ def test_wrong_options_are_one_line(options, words):
 
 def test_every_number_has_a_range():
     numbers = {f.name for f in dataclasses.fields(GatysOptions) if f.type in (int, float)}
-    assert numbers == {name for name, _, _ in gatys_config._RANGES}
+    assert numbers == {name for name, _, _ in gatys_options._RANGES}
 
 
 # --- Presets --------------------------------------------------------------------------------------
@@ -930,7 +932,7 @@ def test_a_log_file_gets_few_lines():
 
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("fst.report.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fst.console.report.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     with StepReporter(stream) as reporter:
         for number in range(1, 101):

@@ -19,12 +19,16 @@ import pytest
 from conftest import ROOT, Result, draw_photo, files, pixels, run, run_here, wait_for
 from PIL import Image
 
-from fst import cli, gatys_command, gatys_config, images, perceptual, quiet
 from fst.config import flag_of, words_of
+from fst.console import cli, quiet
 from fst.errors import UserError
-from fst.gatys import optimize
-from fst.gatys_config import PRESETS, GatysConfig, GatysOptions
-from fst.images import ImageError
+from fst.gatys import command as gatys_command
+from fst.gatys import options as gatys_options
+from fst.gatys.optimizer import optimize
+from fst.gatys.options import PRESETS, GatysConfig, GatysOptions
+from fst.media import images
+from fst.media.images import ImageError
+from fst.models import perceptual
 
 # Shallow layers and small pictures: what the loss sees is beside the point here.
 LIGHT = {
@@ -306,7 +310,7 @@ def test_the_command_itself(vgg_file, vgg, pictures, tmp_path):
 
 def at_step(monkeypatch, number, action):
     """Has `action()` called when step `number` is told of."""
-    from fst.report import StepReporter
+    from fst.console.report import StepReporter
 
     real = StepReporter.step
 
@@ -336,7 +340,7 @@ def test_ctrl_c_before_any_step_writes_nothing(stylise, pictures, tmp_path, monk
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fst.gatys._loss_and_gradient", interrupted)
+    monkeypatch.setattr("fst.gatys.optimizer._loss_and_gradient", interrupted)
     inputs = (pictures / "content.png", pictures / "style.png", "-o", tmp_path / "out" / "a.png")
     done = stylise(*inputs, snapshots=1, trace=tmp_path / "out" / "trace.csv")
     assert (done.code, done.out, done.err) == (130, "", "stopped\n")
@@ -615,7 +619,7 @@ def test_several_styles_and_what_belongs_to_the_command_alone():
 def field_docs():
     """The text under every field of the command's options, which is what its flag's help says."""
     found = {}
-    for kind in (gatys_config.GatysOptions, GatysConfig):
+    for kind in (gatys_options.GatysOptions, GatysConfig):
         body = ast.parse(inspect.getsource(kind)).body[0].body
         for field, text in itertools.pairwise(body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

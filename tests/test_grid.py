@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fst.grid import _GAP, draw_grid
+from fst.media.grid import _GAP, draw_grid
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 30), (30, 30, 200)
 

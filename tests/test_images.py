@@ -20,9 +20,10 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from tiffs import RGB, write_tiff
 
-from fst import files, images
+from fst import files
 from fst.errors import UserError
-from fst.images import ImageError
+from fst.media import images
+from fst.media.images import ImageError
 
 # No two pixels and no two turns of it are alike: red grows downwards, green rightwards.
 GRADIENT = np.stack(
@@ -1250,5 +1251,6 @@ def test_find_images_in_no_folder(tmp_path):
 
 
 def test_import_is_light():
-    code = "import sys, fst.images; sys.exit(any(m in sys.modules for m in ('requests', 'keras')))"
+    heavy = "('requests', 'keras')"
+    code = f"import sys, fst.media.images; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0

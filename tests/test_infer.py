@@ -21,9 +21,12 @@ from PIL import Image, ImageCms
 
 import fst
 import infer
-from fst import checkpoint, images, inference, look, plan
+from fst import checkpoint
+from fst.batch import inference, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
+from fst.media import images
+from fst.stylize import look
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +43,7 @@ def waves(load_once, styles):
 @pytest.fixture
 def stylise(styles, load_once, monkeypatch, capsys):
     """Runs `infer.py waves ARGUMENTS...` in this process, which has TensorFlow already."""
-    from fst import stylizer
+    from fst.stylize import stylizer
 
     def load_all(trained, engine, precision):
         return {n: load_once(style.folder, "", engine, precision) for n, style in trained.items()}
@@ -388,7 +391,7 @@ def test_a_style_of_a_gallery_is_used_as_any_other(
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime"])
 def test_styles_that_share_a_network_paint_as_each_alone(gallery, engine):
-    from fst import stylizer
+    from fst.stylize import stylizer
 
     trained = checkpoint.find_all(gallery)
     trained["blend"] = checkpoint.find("dusk=1,reef=2", gallery)
@@ -741,7 +744,7 @@ def test_broken_files_are_named_and_the_others_done(stylise, trip, tmp_path):
 
 
 def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, monkeypatch):
-    from fst import stylizer
+    from fst.stylize import stylizer
 
     load_all = stylizer.load_all
 
@@ -764,7 +767,7 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
 
 
 def test_too_little_memory_at_a_scale_names_it(stylise, tmp_path, monkeypatch):
-    from fst import stylizer
+    from fst.stylize import stylizer
 
     def exhausted(image, **_):
         raise MemoryError
@@ -1004,7 +1007,7 @@ def test_python_refuses_what_is_no_picture(waves, image):
 
 
 def test_no_size_is_traced_anew(styles, monkeypatch):
-    from fst import forward_tensorflow
+    from fst.stylize import forward_tensorflow
 
     traced, stylise = [], forward_tensorflow.stylise
     monkeypatch.setattr(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from fst.keras_names import as_keras_names_it
+from fst.models.keras_names import as_keras_names_it
 
 
 def small(seed):

@@ -15,12 +15,13 @@ from conftest import ROOT, draw_photo, weights_of, write_gallery
 from PIL import Image
 from tiny import command_of, contents, litter, read_losses, read_state, tiny_options
 
-from fst import checkpoint, gallery, training
+from fst import checkpoint
 from fst.config import TrainingConfig
-from fst.data import open_photos
 from fst.errors import UserError
-from fst.style_images import open_styles
-from fst.training import train
+from fst.training import gallery, loop
+from fst.training.data import open_photos
+from fst.training.loop import train
+from fst.training.style_images import open_styles
 
 NAMES = ["ash", "birch", "cedar"]
 
@@ -135,7 +136,7 @@ def test_which_style_a_photo_gets_depends_on_seed_and_step_alone(photos):
 
 
 def test_stopped_and_gone_on_with_is_as_uninterrupted(many, trained, tmp_path, monkeypatch):
-    class Stopping(training.TrainingStep):
+    class Stopping(loop.TrainingStep):
         def __call__(self, batch):
             if self.optimizer.iterations == 7:
                 raise KeyboardInterrupt
@@ -143,7 +144,7 @@ def test_stopped_and_gone_on_with_is_as_uninterrupted(many, trained, tmp_path, m
 
     options = {**many, "output": str(tmp_path)}
     with monkeypatch.context() as patch:
-        patch.setattr(training, "TrainingStep", Stopping)
+        patch.setattr(loop, "TrainingStep", Stopping)
         with pytest.raises(KeyboardInterrupt):
             run(options)
     again, events = run(options)
@@ -256,15 +257,15 @@ def test_starts_from_the_style_that_paints_nearest(garden, monkeypatch):
     base = checkpoint.find_folder("garden", garden["output"])
     chosen = {}
 
-    class Watched(training.TrainingStep):
+    class Watched(loop.TrainingStep):
         def __init__(self, *args):
             super().__init__(*args)
             chosen["step"] = self
 
-    monkeypatch.setattr(training, "TrainingStep", Watched)
-    monkeypatch.setattr(training, "run_steps", lambda *_: None)
-    monkeypatch.setattr(training, "_finish", lambda *_: None)
-    monkeypatch.setattr(training, "_wrap_up", lambda target, _: target)
+    monkeypatch.setattr(loop, "TrainingStep", Watched)
+    monkeypatch.setattr(loop, "run_steps", lambda *_: None)
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
+    monkeypatch.setattr(loop, "_wrap_up", lambda target, _: target)
     photo = open_photos(garden["content"]).pictures(open_photos(garden["content"]), 96)
     _, photo = next(iter(photo))
     for name in ("moss", "reef", "birch"):

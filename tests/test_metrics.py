@@ -189,14 +189,14 @@ def test_ssim_names_both_shapes_when_it_cannot_compare(ssim, one, other):
 
 @pytest.fixture(scope="module")
 def loss(vgg_file):
-    from fst.perceptual import PerceptualLoss, load_vgg19
+    from fst.models.perceptual import PerceptualLoss, load_vgg19
 
     style = draw_photo(99, 48, 48).astype(np.float32)
     return PerceptualLoss(load_vgg19(str(vgg_file)), [style], tv_weight=0.1)
 
 
 def test_loss_terms_are_those_of_a_batch_of_one(loss):
-    from fst.perceptual import LossTerms
+    from fst.models.perceptual import LossTerms
 
     stylised, content = (draw_photo(seed, 40, 56) for seed in (1, 2))
     terms = loss_terms(loss, stylised, content)
@@ -230,7 +230,7 @@ class FakeLoss:
         return "computed"
 
     def __call__(self, stylised, content_features):
-        from fst.perceptual import LossTerms
+        from fst.models.perceptual import LossTerms
 
         self.calls.append((stylised, content_features))
         return LossTerms(np.float32(4), np.float32(3), np.float32(2), np.float32(1))

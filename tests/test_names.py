@@ -17,10 +17,12 @@ from hypothesis import strategies as some
 from PIL import Image
 from tiny import command_of, tiny_options
 
-from fst import data, errors, export, grid, training
+from fst import errors, export
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.files import shown
+from fst.media import grid
+from fst.training import data, loop
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")  # As an archive from an older system leaves it.
 STEERING = "\x1b[2Jred\n.jpg"
@@ -208,7 +210,7 @@ def test_a_folder_of_bad_photos_whose_own_name_is_no_text(style, vgg_file, tmp_p
     (folder / "a.jpg").write_text("no photo")
     config = TrainingConfig(**tiny_options(folder, style, vgg_file, tmp_path / "out"))
     with pytest.raises(UserError, match="--content"):
-        training.train(config)
+        loop.train(config)
 
 
 def test_the_card_of_a_style_picture_whose_name_is_no_text(tmp_path):
@@ -224,7 +226,7 @@ def test_where_tensorflow_cannot_write_is_said_before_anything_slow(photos, styl
     told = r"--output .*caf\\xe9.*not UTF-8; name another"
     trained = TrainingConfig(**tiny_options(photos, style, "no_such_file.h5", folder))
     with pytest.raises(UserError, match=told):
-        training.train(trained)
+        loop.train(trained)
     exported = export.ExportConfig(str(ROOT / "checkpoints" / "gallery"), output=str(folder))
     with pytest.raises(UserError, match=told):
         export.export(exported)
@@ -251,8 +253,8 @@ def test_a_message_on_the_page():
 
 
 def test_the_result_of_a_comparison(tmp_path):
-    from fst import compare
+    from fst.comparison import measure
 
-    assert compare._name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
-    assert compare._name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
-    assert compare._name("https://ada:secret@example.org") == "example.org"
+    assert measure._name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
+    assert measure._name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
+    assert measure._name("https://ada:secret@example.org") == "example.org"

@@ -10,8 +10,8 @@ import tensorflow as tf
 from conftest import ROOT, run
 from keras import layers, ops
 
-from fst import network as network_module
-from fst.network import (
+from fst.models import network as network_module
+from fst.models.network import (
     STRIDE,
     BoundedPixels,
     ConditionalNormalization,
@@ -214,7 +214,7 @@ def test_layer_config_mirrors_the_constructor(layer):
 
 def test_every_layer_of_ours_is_registered():
     for name, kind in vars(network_module).items():
-        ours = inspect.isclass(kind) and kind.__module__ == "fst.network"
+        ours = inspect.isclass(kind) and kind.__module__ == "fst.models.network"
         if ours and issubclass(kind, layers.Layer):
             assert keras.saving.get_registered_object(f"fst>{name}") is kind
 
@@ -259,7 +259,7 @@ def test_keras_file_needs_the_source_but_only_that(network, tmp_path):
         "try: keras.saving.load_model(sys.argv[1])\n"
         "except TypeError as error: assert \"Could not locate class 'PadToStride'\" in str(error)\n"
         "else: raise SystemExit('it does without')\n"
-        "import fst.network\n"
+        "import fst.models.network\n"
         "print(keras.saving.load_model(sys.argv[1]).count_params())"
     )
     done = run("-I", "-c", code, path)
@@ -315,7 +315,7 @@ def test_every_weight_that_should_move_gets_a_gradient(policy):
 @pytest.mark.parametrize("room", ["network", "perceptual", "precision"])
 def test_room_names_no_backend(room):
     imported = set()
-    for node in ast.walk(ast.parse((ROOT / "fst" / f"{room}.py").read_text())):
+    for node in ast.walk(ast.parse((ROOT / "fst" / "models" / f"{room}.py").read_text())):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -82,7 +82,7 @@ REFUSED = {
         "--format onnx needs the package onnx: pip install onnx"
     ),
     ("streamlit", "app.py"): "the page needs the package streamlit: pip install streamlit",
-    ("skimage", "-m fst.contact_sheet {tmp}/out.jpg --checkpoints {styles}"): (
+    ("skimage", "-m fst.batch.contact_sheet {tmp}/out.jpg --checkpoints {styles}"): (
         "using the sample photos needs the package scikit-image: pip install scikit-image"
     ),
     ("av", "infer.py {waves} {tmp}/clip.mp4 -o {tmp}/out.mp4"): (

@@ -8,7 +8,7 @@ from keras import ops
 
 from fst.config import TrainingConfig
 from fst.errors import UserError
-from fst.perceptual import (
+from fst.models.perceptual import (
     CONTENT_LAYERS,
     FORMS,
     POOLINGS,

@@ -10,9 +10,9 @@ import weakref
 import numpy as np
 import pytest
 
-from fst import pipeline
+from fst.batch import pipeline
+from fst.batch.pipeline import Stages
 from fst.errors import UserError
-from fst.pipeline import Stages
 
 SOON = 20  # seconds that a test waits for what must happen
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from fst import progress
-from fst.progress import Progress
+from fst.console import progress
+from fst.console.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -15,9 +15,10 @@ from hypothesis import strategies as some
 from PIL import Image
 
 import fst
-from fst import images, inference
+from fst.batch import inference
+from fst.batch.plan import Job
 from fst.config import InferenceConfig
-from fst.plan import Job
+from fst.media import images
 
 # --- Every size, mode and format -----------------------------------------------------------------
 

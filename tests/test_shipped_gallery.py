@@ -5,11 +5,12 @@ import pytest
 from conftest import ROOT
 
 import fst
-from fst import checkpoint, images, samples
+from fst import checkpoint
 from fst.config import TrainingConfig
-from fst.network import fold, paint
-from fst.perceptual import PerceptualLoss, load_vgg19
-from fst.training import train
+from fst.media import images, samples
+from fst.models.network import fold, paint
+from fst.models.perceptual import PerceptualLoss, load_vgg19
+from fst.training.loop import train
 
 CHECKPOINTS = ROOT / "checkpoints"
 

@@ -9,11 +9,11 @@ from conftest import draw_photo, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fst import memory, strips, stylizer
 from fst.errors import UserError
-from fst.forward import arrange
-from fst.network import build_network
-from fst.strips import stylise_in_strips
+from fst.models.network import build_network
+from fst.stylize import memory, strips, stylizer
+from fst.stylize.forward import arrange
+from fst.stylize.strips import stylise_in_strips
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ class TestStylizer:
     @pytest.fixture(scope="class")
     def stylise(self, network, tmp_path_factory):
         from fst.checkpoint import Checkpoint
-        from fst.stylizer import Stylizer
+        from fst.stylize.stylizer import Stylizer
 
         trained = Checkpoint(tmp_path_factory.mktemp("style") / "tiny")
         trained.write_weights(network)

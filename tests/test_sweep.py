@@ -10,11 +10,15 @@ import pytest
 from conftest import draw_photo, files, run_here
 from PIL import Image
 
-from fst import gatys_command, grid, images, metrics, perceptual, sweep
+from fst import metrics
 from fst.errors import UserError
-from fst.gatys import optimize
-from fst.gatys_config import GatysOptions
-from fst.sweep import combinations, parse_sweep
+from fst.gatys import command as gatys_command
+from fst.gatys import sweep
+from fst.gatys.optimizer import optimize
+from fst.gatys.options import GatysOptions
+from fst.gatys.sweep import combinations, parse_sweep
+from fst.media import grid, images
+from fst.models import perceptual
 
 # --- Reading --------------------------------------------------------------------------------------
 
@@ -169,7 +173,7 @@ def table(path):
 
 def at(monkeypatch, picture, step, action):
     """Has `action()` called when this step of this picture is told of."""
-    from fst.report import StepReporter
+    from fst.console.report import StepReporter
 
     real = StepReporter.step
 
@@ -268,7 +272,7 @@ def test_ctrl_c_keeps_what_is_done(try_all, drawn, tmp_path, monkeypatch, moment
             monkeypatch,
             2,
             3,
-            lambda: monkeypatch.setattr("fst.gatys._loss_and_gradient", interrupt),
+            lambda: monkeypatch.setattr("fst.gatys.optimizer._loss_and_gradient", interrupt),
         )
     done = try_all("seed=1,2", "style_weight=1,2,3", flags="--init noise")
     assert done.code == 130

@@ -23,8 +23,8 @@ from tiffs import (
     write_tiff,
 )
 
-from fst import images
-from fst.images import ImageError
+from fst.media import images
+from fst.media.images import ImageError
 
 ALPHA, PREMULTIPLIED, UNNAMED = 2, 1, 0
 EXTRA = 338

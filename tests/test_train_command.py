@@ -13,8 +13,9 @@ from conftest import ROOT, run
 from PIL import Image
 from tiny import command_of, tiny_options
 
-from fst import cli, files
+from fst import files
 from fst.config import TrainingConfig, infer_command
+from fst.console import cli
 from fst.errors import UserError
 
 
@@ -36,7 +37,7 @@ def refused(options, **settings):
 
 def complaint(options):
     """Like `refused`, but in this process: TensorFlow takes seconds to start."""
-    from fst.training import train
+    from fst.training.loop import train
 
     with pytest.raises(UserError) as error:
         train(cli.parse(TrainingConfig, "train.py", args=command_of(options)[1:]))

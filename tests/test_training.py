@@ -20,15 +20,16 @@ from PIL import Image
 from tiny import contents, litter, read_losses, read_state, read_weights, tiny_options
 
 import fst
-from fst import checkpoint, packages, training
+from fst import checkpoint, packages
 from fst.config import TrainingConfig
+from fst.console.report import Reporter
 from fst.errors import UserError
-from fst.previews import Previews
-from fst.recorders import Progress, check_balance, open_tensorboard
-from fst.report import Reporter
-from fst.state import State
-from fst.style_images import open_styles
-from fst.training import train
+from fst.training import loop
+from fst.training.loop import train
+from fst.training.previews import Previews
+from fst.training.recorders import Progress, check_balance, open_tensorboard
+from fst.training.state import State
+from fst.training.style_images import open_styles
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def one_line(error):
 @pytest.fixture
 def steps_only(monkeypatch):
     """Lets runs end after their last step: what is written then takes longer than the steps."""
-    monkeypatch.setattr(training, "_finish", lambda *_: None)
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +64,13 @@ def finished(photos, style, vgg_file, tmp_path_factory):
     options.update(save_every=10, preview_every=15)
     steps, progress = [], []
 
-    class Watched(training.TrainingStep):
+    class Watched(loop.TrainingStep):
         def __init__(self, *args):
             super().__init__(*args)
             steps.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "TrainingStep", Watched)
+        patch.setattr(loop, "TrainingStep", Watched)
         folder, events = run(options, progress.append)
     return SimpleNamespace(
         folder=folder, options=options, step=steps[0], progress=progress, events=events
@@ -259,7 +260,7 @@ class TestOverwrite:
 class TestInterrupt:
     def test_amid_a_step_saves_after_it(self, options, tmp_path, monkeypatch):
         whole, _ = run(options, output=str(tmp_path / "whole"))
-        real = training.TrainingStep.__call__
+        real = loop.TrainingStep.__call__
 
         def call(step, photos):
             losses = real(step, photos)
@@ -268,10 +269,10 @@ class TestInterrupt:
                 signal.raise_signal(signal.SIGINT)
             return losses
 
-        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        monkeypatch.setattr(loop.TrainingStep, "__call__", call)
         with pytest.raises(KeyboardInterrupt):
             run(options)
-        monkeypatch.setattr(training.TrainingStep, "__call__", real)
+        monkeypatch.setattr(loop.TrainingStep, "__call__", real)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         folder, events = run(options)
         assert "going on after step 3 of 6" in events[0]
@@ -286,7 +287,7 @@ class TestInterrupt:
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("unreachable")
 
-        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        monkeypatch.setattr(loop.TrainingStep, "__call__", call)
         with pytest.raises(KeyboardInterrupt):
             run(options)
         assert not os.listdir(f"{options['output']}/tiny/training")
@@ -294,7 +295,7 @@ class TestInterrupt:
     def test_more_of_what_asks_to_stop_is_still_patient(self):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the commands do
         try:
-            with training._held_interrupts() as interrupted:
+            with loop._held_interrupts() as interrupted:
                 for _ in range(3):
                     signal.raise_signal(signal.SIGTERM)
                 assert interrupted()
@@ -306,7 +307,7 @@ class TestInterrupt:
 
 class TestNotFinite:
     def test_keeps_the_last_good_state(self, options, tmp_path, monkeypatch):
-        real = training.TrainingStep.__call__
+        real = loop.TrainingStep.__call__
 
         def call(step, photos):
             if int(step.optimizer.iterations.numpy()) == 4:
@@ -314,7 +315,7 @@ class TestNotFinite:
                 first.assign(np.full(first.shape, np.nan, np.float32))
             return real(step, photos)
 
-        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        monkeypatch.setattr(loop.TrainingStep, "__call__", call)
         with pytest.raises(UserError) as error:
             run(options, save_every=2, preview_every=1)
         text = one_line(error)
@@ -327,7 +328,7 @@ class TestNotFinite:
         assert list(read_losses(tmp_path / "tiny")[:, 0]) == [1, 2, 3, 4]
 
     def test_weights_ruined_by_the_last_update_are_not_saved(self, options, tmp_path, monkeypatch):
-        real = training.TrainingStep.__call__
+        real = loop.TrainingStep.__call__
 
         def call(step, photos):
             losses = real(step, photos)
@@ -336,7 +337,7 @@ class TestNotFinite:
                 moment.assign(np.full(moment.shape, np.inf, np.float32))
             return losses
 
-        monkeypatch.setattr(training.TrainingStep, "__call__", call)
+        monkeypatch.setattr(loop.TrainingStep, "__call__", call)
         with pytest.raises(UserError, match="after step 2 is kept"):
             run(options, save_every=2)
         assert all(np.isfinite(array).all() for array in read_state(tmp_path / "tiny").values())
@@ -458,7 +459,7 @@ class TestDiskFull:
         """Fills a real disk wherever a run writes; each time the same command goes on later."""
         options = {**options, "output": str(small_disk), "save_every": 2}
         folder, ballast = small_disk / "tiny", small_disk / "ballast"
-        drawn, finish = Previews.draw, training._finish
+        drawn, finish = Previews.draw, loop._finish
 
         def leave(size):
             free = shutil.disk_usage(small_disk).free
@@ -491,19 +492,19 @@ class TestDiskFull:
             leave(200_000)
             finish(*args)
 
-        monkeypatch.setattr(training, "_finish", fill_and_finish)
+        monkeypatch.setattr(loop, "_finish", fill_and_finish)
         assert "no training is lost" in refused()
         assert not (folder / "network.weights.h5").exists()
-        monkeypatch.setattr(training, "_finish", finish)
-        export = training.export_styles
+        monkeypatch.setattr(loop, "_finish", finish)
+        export = loop.export_styles
 
         def fill_and_export(*args):
             leave(100_000)
             export(*args)
 
-        monkeypatch.setattr(training, "export_styles", fill_and_export)
+        monkeypatch.setattr(loop, "export_styles", fill_and_export)
         assert "no training is lost" in refused()
-        monkeypatch.setattr(training, "export_styles", export)
+        monkeypatch.setattr(loop, "export_styles", export)
         assert (folder / "network.weights.h5").exists()
         assert not (folder / "saved_model").exists()
 
@@ -557,7 +558,7 @@ class TestReporter:
 
 def test_learning_rate_warms_up_and_decays(options):
     config = TrainingConfig(**{**options, "steps": 1000, "learning_rate": 1e-3})
-    rates = training.build_optimizer(config)._learning_rate
+    rates = loop.build_optimizer(config)._learning_rate
     assert math.isclose(float(rates(100)), 1e-3, rel_tol=1e-3)
     assert float(rates(0)) < 1e-4
     assert float(rates(1000)) < 2e-5
@@ -568,7 +569,7 @@ def test_weights_of_style_layers_reach_the_loss(options):
     photo = np.random.default_rng(1).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
 
     def style_term(**changes):
-        loss = training.build_loss(TrainingConfig(**{**options, **changes}), [painting.image])
+        loss = loop.build_loss(TrainingConfig(**{**options, **changes}), [painting.image])
         return float(loss(photo, loss.content_features(photo)).style)
 
     first, second = (style_term(style_layers=(name,)) for name in options["style_layers"])
@@ -580,7 +581,7 @@ def test_weights_of_style_layers_reach_the_loss(options):
 
 def test_float16_scales_its_loss(options):
     config = TrainingConfig(**{**options, "precision": "mixed_float16"})
-    optimizer = training.build_optimizer(config)
+    optimizer = loop.build_optimizer(config)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 

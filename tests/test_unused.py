@@ -7,13 +7,20 @@ import pytest
 from conftest import run
 from PIL import Image
 
-from fst import cli, unused
-from fst.compare import CompareConfig
+from fst import export
+from fst.batch.plan import Job
+from fst.batch.unused import in_inference
+from fst.comparison import unused as comparison_unused
+from fst.comparison.measure import CompareConfig
+from fst.comparison.unused import in_comparison
 from fst.config import InferenceConfig, TrainingConfig
-from fst.export import ExportConfig
-from fst.gatys_config import GatysConfig
-from fst.plan import Job
-from fst.sweep import combinations, parse_sweep
+from fst.console import cli, unused
+from fst.export import ExportConfig, in_export
+from fst.gatys import unused as gatys_unused
+from fst.gatys.options import GatysConfig
+from fst.gatys.sweep import combinations, parse_sweep
+from fst.gatys.unused import in_gatys
+from fst.training.unused import in_training
 
 
 def parsed(kind, words):
@@ -39,7 +46,7 @@ def flags(notes):
     ],
 )
 def test_export(words, told):
-    assert flags(unused.in_export(parsed(ExportConfig, words))) == told
+    assert flags(in_export(parsed(ExportConfig, words))) == told
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,7 @@ def test_export(words, told):
 )
 def test_training(words, told):
     config = parsed(TrainingConfig, f"style.jpg {words}")
-    assert flags(unused.in_training(config)) == told
+    assert flags(in_training(config)) == told
 
 
 @pytest.mark.parametrize(
@@ -85,12 +92,12 @@ def test_training(words, told):
 def test_gatys(words, told):
     config = parsed(GatysConfig, f"photo.jpg style.jpg -o out.png {words}")
     runs = combinations(config.options(), parse_sweep(config.sweep)) if config.sweep else []
-    assert flags(unused.in_gatys(config, [options for _, options in runs])) == told
+    assert flags(in_gatys(config, [options for _, options in runs])) == told
 
 
 def test_gatys_with_two_styles():
     config = parsed(GatysConfig, "photo.jpg a.jpg b.jpg -o o.png --style-image-weights 2 1")
-    assert unused.in_gatys(config) == []
+    assert in_gatys(config) == []
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_gatys_with_two_styles():
 )
 def test_compare(words, told):
     config = parsed(CompareConfig, f"udnie photo.jpg --style style.jpg -o report {words}")
-    assert flags(unused.in_comparison(config)) == told
+    assert flags(in_comparison(config)) == told
 
 
 @pytest.mark.parametrize(
@@ -132,12 +139,12 @@ def test_compare(words, told):
 def test_infer(words, targets, told):
     config = parsed(InferenceConfig, f"udnie {words}")
     jobs = [Job(Path(given), Path(t)) for given, t in zip(config.input, targets, strict=True)]
-    assert flags(unused.in_inference(config, jobs)) == told
+    assert flags(in_inference(config, jobs)) == told
 
 
 def test_infer_of_a_folder(tmp_path):
     config = parsed(InferenceConfig, f"udnie {tmp_path} -o out --recursive")
-    assert unused.in_inference(config, [Job(tmp_path / "a.jpg", Path("out/a.jpg"))]) == []
+    assert in_inference(config, [Job(tmp_path / "a.jpg", Path("out/a.jpg"))]) == []
 
 
 @pytest.mark.parametrize(
@@ -146,10 +153,10 @@ def test_infer_of_a_folder(tmp_path):
 def test_every_option_that_a_rule_names_is_there(kind):
     fields = {field.name for field in dataclasses.fields(kind)}
     rules = {
-        TrainingConfig: unused._LOSS,
-        GatysConfig: unused._GATYS,
-        CompareConfig: unused._COMPARE,
-        ExportConfig: unused._EXPORT,
+        TrainingConfig: unused.LOSS,
+        GatysConfig: gatys_unused.RULES,
+        CompareConfig: comparison_unused.RULES,
+        ExportConfig: export.UNUSED,
         InferenceConfig: (),
     }[kind]
     assert {rule.field for rule in rules} <= fields

@@ -11,12 +11,12 @@ from conftest import ROOT
 from tiny import tiny_options
 
 from data import make_vgg19
-from fst import vgg19
-from fst.compare import CompareConfig
+from fst.comparison.measure import CompareConfig
 from fst.config import EMBEDDED, IMAGENET, TrainingConfig, default_vgg_weights
 from fst.errors import UserError
-from fst.gatys_config import GatysConfig, GatysOptions
-from fst.perceptual import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss, load_vgg19
+from fst.gatys.options import GatysConfig, GatysOptions
+from fst.models import vgg19
+from fst.models.perceptual import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss, load_vgg19
 
 
 def picture(seed=0, size=32):
@@ -335,7 +335,7 @@ def test_the_script_makes_what_is_read(vgg_file, tmp_path, monkeypatch):
 
 
 def test_a_style_is_trained_without_a_network(photos, style, tmp_path, monkeypatch):
-    from fst.training import train
+    from fst.training.loop import train
 
     def no_network(*_, **__):
         raise OSError("there is no network")

@@ -16,8 +16,9 @@ from PIL import Image
 from tiny import litter
 
 import infer
-from fst import clip, steady, video
 from fst.errors import UserError
+from fst.media import clip, video
+from fst.stylize import steady
 
 MATRICES = {"bt709": (1, 0.2126, 0.0722), "bt601": (5, 0.299, 0.114)}
 RATE = Fraction(24)
@@ -375,7 +376,7 @@ def test_frames_are_let_go(tmp_path):
 
 PEAK = """
 import re, sys
-from fst import video
+from fst.media import video
 video.stylise_video(sys.argv[1], sys.argv[1] + ".mkv", lambda rgb: 255 - rgb)
 # Not getrusage's, which begins with what the process that started this one had.
 print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
@@ -563,7 +564,7 @@ def test_a_stop_leaves_the_old_file(tmp_path, stop):
 
 FULL = """
 import resource, sys
-from fst import video
+from fst.media import video
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 try:
     video.stylise_video(sys.argv[1], sys.argv[2], lambda rgb: 255 - rgb)
@@ -590,7 +591,7 @@ def styles(tmp_path_factory):
     import keras
 
     from fst.checkpoint import Checkpoint
-    from fst.network import build_network
+    from fst.models.network import build_network
 
     root = tmp_path_factory.mktemp("styles")
     keras.utils.set_random_seed(1)
@@ -778,7 +779,7 @@ def test_without_pyav_photos_work_and_videos_say_what_to_install(command, tmp_pa
 
 
 def test_too_little_memory_names_the_size_and_the_flag(command, tmp_path, monkeypatch):
-    from fst import stylizer
+    from fst.stylize import stylizer
 
     def exhausted(image, **_):
         raise MemoryError

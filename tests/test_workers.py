@@ -15,23 +15,23 @@ from ports import free_ports
 from tiny import command_of, litter, read_losses, tiny_options
 
 from fst.config import TrainingConfig
-from fst.data import open_photos
 from fst.errors import UserError
-from fst.training import train
+from fst.training.data import open_photos
+from fst.training.loop import train
 
 STEPS = 8
 
 # Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
 SCRIPT = """
 import json, os, signal, sys
-from fst.quiet import quiet_tensorflow
+from fst.console.quiet import quiet_tensorflow
 if "TF_CONFIG" in os.environ:
     quiet_tensorflow()  # As train.py begins.
 import numpy as np
 import tensorflow as tf
-from fst import training
 from fst.config import TrainingConfig
 from fst.errors import run
+from fst.training import loop
 
 options, devices, weights_path, stop = json.loads(sys.argv[1])
 if devices > 1:
@@ -40,7 +40,7 @@ if devices > 1:
         cpu, [tf.config.LogicalDeviceConfiguration()] * devices
     )
 
-class Kept(training.TrainingStep):
+class Kept(loop.TrainingStep):
     def __init__(self, *args):
         super().__init__(*args)
         Kept.step = self
@@ -50,12 +50,12 @@ class Kept(training.TrainingStep):
             os.kill(os.getpid(), stop[1])
         return super().__call__(photos)
 
-training.TrainingStep = Kept
+loop.TrainingStep = Kept
 
 def main():
     for name, value in options.items():
         options[name] = tuple(value) if isinstance(value, list) else value
-    training.train(TrainingConfig(**options))
+    loop.train(TrainingConfig(**options))
     kept = {}
     for variable in Kept.step.network.weights:
         local = Kept.step.strategy.experimental_local_results(variable.value)
@@ -225,8 +225,8 @@ def test_a_silent_worker_is_waited_for_and_sigterm_still_stops_one():
     script = """if True:
         import os, signal
         from tensorflow.python.eager import context
-        from fst import workers
         from fst.config import TrainingConfig
+        from fst.training import workers
         workers.make_strategy(TrainingConfig(style="a.jpg", name="a", distribute="multiworker"))
         coordination = context.context().config.experimental.coordination_config
         print("patience", coordination.heartbeat_timeout_in_ms, flush=True)

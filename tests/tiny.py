@@ -3,7 +3,7 @@
 import numpy as np
 
 from fst.config import words_of
-from fst.history import read_history
+from fst.training.history import read_history
 
 
 def tiny_options(photos, style, vgg_file, output, **changes):

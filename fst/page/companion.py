@@ -4,11 +4,11 @@ import threading
 
 import streamlit as st
 
-from fst import images
+from fst.console.quiet import quiet_tensorflow
 from fst.errors import UserError
+from fst.media import images
 from fst.page import uploads, weights
 from fst.page.words import told
-from fst.quiet import quiet_tensorflow
 
 _one_at_a_time = threading.Lock()
 
@@ -50,8 +50,8 @@ def run(photo, style, size, steps):
         raise UserError("the companion works on another picture; try again in some minutes")
     try:
         quiet_tensorflow()
-        from fst.gatys import count_steps, optimize  # TensorFlow takes seconds to import.
-        from fst.gatys_config import GatysOptions
+        from fst.gatys.optimizer import count_steps, optimize  # TensorFlow takes seconds to import.
+        from fst.gatys.options import GatysOptions
 
         options = GatysOptions(size=size, style_size=size, steps=steps)
         scale = size / max(photo.shape[:2])

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import psutil
 
-from fst import checkpoint, files, images, samples
+from fst import checkpoint, files
 from fst.config import TrainingConfig, name_from, words_of
 from fst.errors import UserError
+from fst.media import images, samples
 from fst.page import uploads
 
 _PROGRAM = Path(__file__).resolve().parents[2] / "train.py"

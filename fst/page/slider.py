@@ -4,7 +4,7 @@ import base64
 
 import streamlit as st
 
-from fst import images
+from fst.media import images
 
 HTML = """<figure><img id="after" alt="the stylised picture"><img id="before" alt="the photo">
 <i></i><span style="left:8px">photo</span><span style="right:8px">stylised</span>

@@ -7,10 +7,12 @@ import threading
 import matplotlib.cbook
 import streamlit as st
 
-from fst import checkpoint, engines, images, look
+from fst import checkpoint
 from fst.errors import UserError
+from fst.media import images
 from fst.page import settings, uploads
-from fst.stylizer import SharedNetwork, Stylizer, usual_rows
+from fst.stylize import engines, look
+from fst.stylize.stylizer import SharedNetwork, Stylizer, usual_rows
 
 # Previews and full pictures have a lock each: behind a large photo a preview would wait for
 # minutes. Two at a time of the same kind would not be faster, and would take their memory at once.
@@ -22,7 +24,7 @@ _WHOLE_BYTES = 2 * 2**30  # of memory: a picture that needs more is worked on st
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What the controls say; see `fst.look`."""
+    """What the controls say; see `fst.stylize.look`."""
 
     strength: float = 1.0
     preserve_color: bool = False
@@ -78,7 +80,7 @@ def preview(upload, style, scale=1.0):
     Args:
         upload: the `fst.page.uploads.Upload`.
         style: the `Checkpoint` of a style or blend.
-        scale: as for `fst.look.at_scale`.
+        scale: as for `fst.stylize.look.at_scale`.
 
     Raises:
         UserError: as `stylise`.
@@ -92,7 +94,7 @@ def stylise(style, rgb, scale=1.0):
     Args:
         style: the `Checkpoint` of a style or blend.
         rgb: uint8 `[H, W, 3]`.
-        scale: as for `fst.look.at_scale`.
+        scale: as for `fst.stylize.look.at_scale`.
 
     Raises:
         UserError: the style is gone or damaged, or the enlarged picture is too large.

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from fst import images
+from fst.media import images
 from fst.page import studio
 
 SIDE = 160

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from fst import checkpoint, history, images
+from fst import checkpoint
 from fst.config import NOTHING, PRESETS, TrainingConfig
+from fst.console.progress import span
+from fst.media import images
 from fst.page import runs, settings, sheet, uploads, weights
 from fst.page.words import plain, told
-from fst.progress import span
+from fst.training import history
 
 _PRESETS = {
     "instant": "a style in about a minute",

@@ -6,7 +6,8 @@ import threading
 
 import numpy as np
 
-from fst import files, images
+from fst import files
+from fst.media import images
 
 MAX_PIXELS = 50_000_000
 """The largest picture that is taken."""

@@ -1,0 +1,169 @@
+"""The command `python -m fst.gatys`: files in, files out, and what is shown meanwhile."""
+
+import itertools
+import signal
+from pathlib import Path
+
+from PIL import Image
+
+from fst import files
+from fst.console import cli, quiet, unused
+from fst.errors import UserError
+from fst.gatys.options import GatysConfig
+from fst.gatys.sweep import combinations, parse_sweep, run_sweep
+from fst.gatys.unused import in_gatys
+from fst.media import images
+
+_FRAME_MS = 120  # how long the animation shows a snapshot
+_LAST_FRAME_MS = 2000
+
+
+def main():
+    """Runs the command; returns its exit code."""
+    # A stop by the system keeps the best picture so far, just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config = cli.parse(GatysConfig, "python -m fst.gatys")
+    check(config)
+    runs = combinations(config.options(), parse_sweep(config.sweep)) if config.sweep else []
+    unused.tell(in_gatys(config, [options for _, options in runs]))
+    content = images.load_rgb(config.content)
+    styles = [images.load_rgb(style) for style in config.style]
+    quiet.quiet_tensorflow()
+    if config.sweep:
+        return run_sweep(config, content, styles)
+    return _optimize(config, content, styles)
+
+
+def check(config):
+    """Raises a UserError unless the command makes sense and what it will write can be written."""
+    output = Path(config.output)
+    if output.suffix.lower() not in images.OUTPUTS:
+        known = " ".join(sorted(images.OUTPUTS))
+        raise UserError(f"--output {output}: the suffix names no known format; use one of {known}")
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder; give a file name")
+    if config.sweep:
+        parse_sweep(config.sweep)
+        if config.trace or config.snapshots:
+            raise UserError("--trace and --snapshots are for one picture: leave them or --sweep")
+    if config.trace and Path(config.trace).is_dir():
+        raise UserError(f"--trace {config.trace}: is a folder; give a file name")
+    for flag, path in (("--output", config.output), ("--trace", config.trace)):
+        if path:
+            files.check_writable(Path(path), flag)
+            _check_spares(path, flag, (config.content, *config.style))
+
+
+def _check_spares(path, flag, sources):
+    """Raises a UserError if writing `path` would overwrite one of the images it is made from."""
+    path = Path(path)
+    for source in sources:
+        if files.is_url(source) or not Path(source).exists() or not path.exists():
+            continue
+        if path.samefile(source):
+            raise UserError(f"{flag} {path}: would overwrite {source}; give another file name")
+
+
+def _optimize(config, content, styles):
+    from fst.console.report import StepReporter
+    from fst.gatys.optimizer import count_steps, optimize
+    from fst.models.perceptual import load_vgg19
+
+    features = load_vgg19(config.vgg_weights, config.precision, config.pooling)
+    snapshots = Snapshots(config.output, config.snapshots)
+    with StepReporter() as reporter:
+        steps = count_steps(content.shape[:2], config)
+
+        def after(step, best):
+            reporter.step(step, steps)
+            try:
+                snapshots.after(step, best)
+            except UserError as error:
+                if step.step == 1:
+                    raise
+                # Late, as when the disk is full: the picture itself must not be lost with them.
+                snapshots.end()
+                reporter.event(f"no more snapshots: {error}")
+
+        result = optimize(content, styles, config.options(), features=features, on_step=after)
+    images.save_or_rescue(config.output, result.picture)
+    if config.trace:
+        write_trace(config.trace, result.trace)
+    snapshots.animate(result.picture.shape[:2])
+    done = len(result.trace)
+    done = f"stopped after {done} of {steps}" if result.interrupted else done
+    terms = "  ".join(f"{name} {value:.4g}" for name, value in result.losses._asdict().items())
+    print(f"{config.output}: the best of {done} steps, {terms}")
+    return 130 if result.interrupted else 0
+
+
+def write_trace(path, trace):
+    """Writes the losses of every step as CSV; raises a UserError if that fails."""
+    header = ["step", "height", "width", "total", "content", "style", "tv", "best", "seconds"]
+    rows = [
+        [*step[:3], *(f"{value:.8g}" for value in (*step.losses, step.best)), f"{step.seconds:.3f}"]
+        for step in trace
+    ]
+    try:
+        files.write_table(path, header, rows)
+    except OSError as error:
+        raise UserError(f"--trace {path}: cannot be written ({files.reason_of(error)})") from error
+
+
+class Snapshots:
+    """The best picture every so many steps, in `<output>_snapshots/`, and an animation of them.
+
+    Args:
+        output: the picture that the run writes.
+        every: steps between two snapshots; 0 for none at all.
+    """
+
+    def __init__(self, output, every):
+        output = Path(output)
+        self._every = every
+        self._folder = output.with_name(f"{output.stem}_snapshots")
+        self._frames = []
+
+    def after(self, step, best):
+        """Writes a snapshot if one is due after `step`, a `fst.gatys.optimizer.Step`."""
+        if self._every and (step.step == 1 or step.step % self._every == 0):
+            path = self._folder / f"{step.step:05d}.png"
+            images.save_picture(path, best())
+            self._frames.append(path)
+
+    def end(self):
+        """Takes no more of them."""
+        self._every = 0
+
+    def animate(self, size):
+        """Writes the snapshots of this run as an animated WebP beside their folder.
+
+        Args:
+            size: its height and width, px; the snapshots of coarser scales are enlarged.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        if not self._frames:
+            return
+        path = self._folder.with_suffix(".webp")
+        frames = (Image.fromarray(self._frame(frame, size)) for frame in self._frames)
+        first = next(frames)
+        times = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_FRAME_MS]
+        try:
+            with files.atomic_path(path) as temporary:
+                first.save(
+                    temporary,
+                    save_all=True,
+                    append_images=itertools.chain(frames),
+                    duration=times,
+                    loop=0,
+                    quality=85,
+                )
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: cannot be written ({files.reason_of(error)})") from error
+
+    @staticmethod
+    def _frame(path, size):
+        picture = images.load_picture(path).rgb
+        return picture if picture.shape[:2] == tuple(size) else images.resize(picture, *size)

@@ -1,0 +1,1 @@
+"""Pictures, films and sound: read, written, laid out; nothing in here knows of styles."""

@@ -1,0 +1,303 @@
+"""The image transformation network: a small residual autoencoder with instance normalisation.
+
+The architecture is that of Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style
+Transfer and Super-Resolution" (2016, supplementary material, table 1), with four changes that the
+field has since agreed on:
+
+* instance normalisation for batch normalisation (Ulyanov, Vedaldi and Lempitsky, 2016);
+* nearest-neighbour resize and a convolution for transposed convolution, which leaves a
+  checkerboard (Odena, Dumoulin and Olah, 2016);
+* reflection padding before every convolution, since zeros draw a frame around the picture;
+* the input is padded to a multiple of the stride and the output cropped back, so that every size
+  from 16 px keeps its exact height and width.
+
+Pure Keras: nothing here names a backend.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from fst.models.architecture import EPSILON, RESIDUAL_BLOCKS, STRIDE
+from fst.models.precision import dtype_policy
+
+
+@keras.saving.register_keras_serializable("fst")
+class ReflectionPadding2D(layers.Layer):
+    """Pads height and width on both sides by mirroring the picture about its outermost pixels.
+
+    Args:
+        padding: rows and columns to add on each side; the input must be larger than that.
+
+    Input `[B, H, W, C]`, output `[B, H + 2 * padding, W + 2 * padding, C]`.
+    """
+
+    def __init__(self, padding, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, x):
+        p = self.padding
+        return ops.pad(x, [[0, 0], [p, p], [p, p], [0, 0]], mode="reflect")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grow = 2 * self.padding
+        return batch, height and height + grow, width and width + grow, channels
+
+    def get_config(self):
+        return {**super().get_config(), "padding": self.padding}
+
+
+@keras.saving.register_keras_serializable("fst")
+class PadToStride(layers.Layer):
+    """Mirrors rows at the bottom and columns at the right up to the next multiple of `stride`.
+
+    Input `[B, H, W, C]`, output `[B, ceil(H / stride) * stride, ceil(W / stride) * stride, C]`.
+    """
+
+    def __init__(self, stride=STRIDE, **kwargs):
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def call(self, x):
+        _, height, width, _ = ops.shape(x)
+        pad = [[0, 0], [0, -height % self.stride], [0, -width % self.stride], [0, 0]]
+        return ops.pad(x, pad, mode="reflect")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+
+        def up(size):
+            return size and size + -size % self.stride
+
+        return batch, up(height), up(width), channels
+
+    def get_config(self):
+        return {**super().get_config(), "stride": self.stride}
+
+
+@keras.saving.register_keras_serializable("fst")
+class CropLike(layers.Layer):
+    """Crops the first input at the bottom and the right to the second one's height and width.
+
+    Always float32, as its input is: it holds pixels, not features.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, inputs):
+        x, like = inputs
+        _, height, width, _ = ops.shape(like)
+        return x[:, :height, :width, :]
+
+    def compute_output_shape(self, input_shape):
+        x, like = input_shape
+        return x[0], like[1], like[2], x[3]
+
+
+@keras.saving.register_keras_serializable("fst")
+class ToUnit(layers.Layer):
+    """Maps pixel values 0-255 to -1..1, which is where the initial weights expect their input."""
+
+    def call(self, x):
+        return x / 127.5 - 1.0
+
+
+@keras.saving.register_keras_serializable("fst")
+class BoundedPixels(layers.Layer):
+    """Maps any real number smoothly into pixel values 0-255: `127.5 * (1 + x / sqrt(1 + x²))`.
+
+    Its slope falls off far more slowly than that of the usual hyperbolic tangent, under which a
+    region that turns white early in training stays white: no gradient reaches it any more.
+
+    Even so it is next to flat beyond `x = ±3` (pixel values 6 and 249), and instance normalisation
+    tempts a network to go far beyond: a few blinding spots rule the statistics of a whole channel.
+    So training adds the mean square of what exceeds 3, times `restraint`, to the layer's losses.
+
+    Always float32: in half precision the steps between bright values would be a grey level wide.
+
+    Args:
+        restraint: weight of that loss; 0.1 keeps the spots away and costs honest whites nothing.
+    """
+
+    def __init__(self, restraint=0.1, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.restraint = restraint
+
+    def call(self, x):
+        excess = ops.relu(ops.abs(x) - 3.0)
+        self.add_loss(self.restraint * ops.mean(ops.square(excess)))
+        return 127.5 * (1.0 + x * ops.rsqrt(1.0 + ops.square(x)))
+
+    def get_config(self):
+        return {**super().get_config(), "restraint": self.restraint}
+
+
+@keras.saving.register_keras_serializable("fst")
+class ConditionalNormalization(layers.Layer):
+    """Instance normalisation whose scale and shift depend on the style.
+
+    Dumoulin, Shlens and Kudlur, "A Learned Representation for Artistic Style" (2017), section 2.2:
+    all styles share the convolutions, and each has a scale and a shift of its own per channel. A
+    blend of styles has the same blend of their scales and shifts (section 3.3).
+
+    Args:
+        styles: how many styles there are.
+        epsilon: added to the variance.
+
+    Inputs: features `[B, H, W, C]`, and how much of every style each picture takes, `[B, styles]`.
+    Output: `[B, H, W, C]`, in the dtype policy's compute dtype.
+    """
+
+    def __init__(self, styles, epsilon=EPSILON, **kwargs):
+        super().__init__(**kwargs)
+        self.styles, self.epsilon = styles, epsilon
+
+    def build(self, input_shape):
+        shape = (self.styles, input_shape[0][-1])
+        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        x, shares = inputs
+        # In float32 throughout: the mean is subtracted from numbers that may be close to it.
+        x, shares = ops.cast(x, "float32"), ops.cast(shares, "float32")
+        mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
+        gamma, beta = (
+            ops.matmul(shares, ops.cast(table, "float32"))[:, None, None, :]
+            for table in (self.gamma, self.beta)
+        )
+        scale = gamma * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(x * scale + (beta - mean * scale), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return {**super().get_config(), "styles": self.styles, "epsilon": self.epsilon}
+
+
+def _convolution(x, filters, kernel, name, strides=1, initializer="glorot_uniform"):
+    x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters, kernel, strides=strides, kernel_initializer=initializer, name=f"{name}_conv"
+    )(x)
+
+
+class _Parts:
+    """The network's parts; `shares` are the style weights, None where there is one style only."""
+
+    def __init__(self, shares=None):
+        self._shares = shares
+
+    def normalised(self, x, filters, kernel, name, strides=1, activate=True):
+        x = _convolution(x, filters, kernel, name, strides)
+        x = self._norm(x, f"{name}_norm")
+        return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
+
+    def residual(self, x, filters, name):
+        y = self.normalised(x, filters, 3, f"{name}_a")
+        y = self.normalised(y, filters, 3, f"{name}_b", activate=False)
+        return layers.Add(name=f"{name}_add")([x, y])
+
+    def upsampled(self, x, filters, name):
+        x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_resize")(x)
+        return self.normalised(x, filters, 3, name)
+
+    def _norm(self, x, name):
+        if self._shares is None:
+            return layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=name)(x)
+        return ConditionalNormalization(self._shares.shape[-1], name=name)([x, self._shares])
+
+
+def build_network(width=32, dtype=None, styles=1):
+    """Builds the untrained network.
+
+    Args:
+        width: channels of the first convolution; the deeper ones have twice and four times as
+            many. 32 is the paper's, with 1,679,235 parameters; 16 has about a quarter of
+            them.
+        dtype: Keras dtype policy of the layers; the global one when None. The last layer computes
+            in float32 whatever the policy.
+        styles: how many styles the network holds. Each beyond the first adds a scale and a shift
+            per normalised channel: 3,200 numbers at width 32.
+
+    Returns:
+        A `keras.Model` from `image`, float32 `[B, H, W, 3]` RGB in 0-255 with `H, W >= 16`, to
+        the stylised image of the same shape and range. With several styles it takes the list of
+        `image` and `style`, float32 `[B, styles]`: how much of each style every picture takes,
+        one 1 and zeros for a single style.
+
+    Raises:
+        ValueError: `width` or `styles` is smaller than 1.
+    """
+    for name, value in (("width", width), ("styles", styles)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    with dtype_policy(dtype):
+        return _build(width, styles)
+
+
+def _build(width, styles):
+    image = keras.Input((None, None, 3), name="image")
+    style = keras.Input((styles,), name="style") if styles > 1 else None
+    parts = _Parts(style)
+    x = ToUnit(name="to_unit")(PadToStride(name="pad")(image))
+    x = parts.normalised(x, width, 9, "down1")
+    x = parts.normalised(x, 2 * width, 3, "down2", strides=2)
+    x = parts.normalised(x, 4 * width, 3, "down3", strides=2)
+    for block in range(RESIDUAL_BLOCKS):
+        x = parts.residual(x, 4 * width, f"residual{block + 1}")
+    x = parts.upsampled(x, 2 * width, "up1")
+    x = parts.upsampled(x, width, "up2")
+    # Small at first, so that training starts from a grey picture and not from black and white.
+    small = keras.initializers.VarianceScaling(0.05, "fan_avg", "uniform")
+    x = BoundedPixels(name="pixels")(_convolution(x, 3, 9, "rgb", initializer=small))
+    inputs = image if style is None else [image, style]
+    return keras.Model(inputs, CropLike(name="stylized")([x, image]), name="stylizer")
+
+
+def paint(network, photos, shares, training=False):
+    """Stylises `photos` with a network of one style or of several.
+
+    Args:
+        network: from `build_network`.
+        photos: float32 `[B, H, W, 3]`, RGB, 0-255.
+        shares: how much of each style every photo gets, float32 `[B, styles]`; a network of one
+            style needs none.
+        training: whether the layers' losses are wanted as well.
+    """
+    inputs = [photos, shares] if len(network.inputs) > 1 else photos
+    return network(inputs, training=training)
+
+
+def fold(network, style):
+    """The ordinary network of one style, or of one blend, out of a network that holds several.
+
+    The two paint the same picture. The scales and shifts of the styles are mixed once instead of
+    for every picture, and all that works on a network of one style works on the result.
+
+    Args:
+        network: from `build_network` with `styles` > 1.
+        style: how much of each style, `[styles]`.
+
+    Returns:
+        A float32 network as from `build_network` with `styles=1`.
+
+    Raises:
+        ValueError: `style` has another length.
+    """
+    style = np.asarray(style, np.float32)
+    styles = network.inputs[1].shape[-1]
+    if style.shape != (styles,):
+        raise ValueError(f"the network holds {styles} styles, not {list(style.shape)}")
+    single = build_network(network.get_layer("down1_conv").filters, dtype="float32")
+    for layer in network.layers:
+        weights = layer.get_weights()
+        if isinstance(layer, ConditionalNormalization):
+            weights = [style @ table for table in weights]
+        if weights:
+            single.get_layer(layer.name).set_weights(weights)
+    return single

@@ -1,0 +1,130 @@
+"""The network's forward pass, arranged for speed and written down once for every engine.
+
+`fst.models.network` tells what the network computes; `forward` computes the same from trained
+weights, in steps that an engine offers (`forward_tensorflow`, `forward_onnx`, `strips`). What is
+not arithmetic that the result needs is taken away before anything runs:
+
+* Pixels are centred and scaled by the first convolution's weights, and no convolution before a
+  normalisation adds its bias: the normalisation would take away any constant again.
+* Enlarging by nearest neighbour and then a 3×3 convolution is one transposed convolution, 4×4 with
+  stride 2: every second product of the former multiplies a value by a sum of weights that can be
+  summed beforehand. It has 4/9 of the multiplications, and nothing is enlarged in memory. There is
+  no checkerboard, since its weights are those of the convolution.
+* The last convolution, 9×9 to three channels, leaves most of a vector unit idle. Computing the
+  twelve values of 2×2 pixels at once, 10×10 with stride 2, costs more products and a third of
+  the time.
+
+This room needs neither TensorFlow nor Keras, and so an engine that does not either starts at once.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fst.models.architecture import RESIDUAL_BLOCKS
+
+CENTRE = 128.0
+"""Taken from pixel values first: differences to it are exact even in bfloat16."""
+
+BLOCK = 2
+"""The side of the square of pixels that the last convolution gives as channels."""
+
+CROP = 3
+"""Rows and columns that a transposed convolution gives too many on each side."""
+
+
+class Arranged(NamedTuple):
+    """Trained weights, arranged for `forward`; all arrays are float32.
+
+    `kernels` holds by layer `[height, width, in, out]`, for `up1` and `up2` those of a transposed
+    convolution, `[4, 4, out, in]`; `norms` holds by layer scale and shift, `[out]` each; `bias` is
+    the last convolution's, `[12]`.
+    """
+
+    kernels: dict[str, np.ndarray]
+    norms: dict[str, tuple[np.ndarray, np.ndarray]]
+    bias: np.ndarray
+
+
+def forward(steps, image):
+    """The stylised image, by the steps of an engine.
+
+    Args:
+        steps: has three methods. `normalised(x, name, stride=1, enlarge=False, activate=True)` is
+            the convolution of layer `name`, of `x` mirrored at its borders (with `enlarge` the
+            transposed one, of `x` with its borders repeated), then instance normalisation, then
+            the rectifier if `activate`; `add(x, y)`; `pixels(x)` is the last convolution, as
+            pixel values 0-255.
+        image: what `normalised` takes for the image: pixel values less `CENTRE`.
+
+    Returns:
+        What `pixels` returned.
+    """
+    x = steps.normalised(image, "down1")
+    x = steps.normalised(x, "down2", stride=2)
+    x = steps.normalised(x, "down3", stride=2)
+    for block in range(1, RESIDUAL_BLOCKS + 1):
+        y = steps.normalised(x, f"residual{block}_a")
+        x = steps.add(x, steps.normalised(y, f"residual{block}_b", activate=False))
+    x = steps.normalised(x, "up1", enlarge=True)
+    x = steps.normalised(x, "up2", enlarge=True)
+    return steps.pixels(x)
+
+
+def arrange(weights):
+    """Arranges trained weights for `forward`.
+
+    Args:
+        weights: by the name of the Keras layer (`down1_conv`, `down1_norm` ...), its arrays: kernel
+            and bias, or scale and shift; see `fst.checkpoint.Checkpoint.read_weights`.
+
+    Returns:
+        `Arranged`.
+    """
+    kernels = {
+        name.removesuffix("_conv"): arrays[0]
+        for name, arrays in weights.items()
+        if name.endswith("_conv")
+    }
+    kernels["down1"] = kernels["down1"] / np.float32(127.5)
+    kernels["up1"], kernels["up2"] = _enlarging(kernels["up1"]), _enlarging(kernels["up2"])
+    kernels["rgb"] = _of_blocks(kernels["rgb"])
+    norms = {
+        name.removesuffix("_norm"): tuple(arrays)
+        for name, arrays in weights.items()
+        if name.endswith("_norm")
+    }
+    return Arranged(kernels, norms, np.tile(weights["rgb_conv"][1], BLOCK * BLOCK))
+
+
+def stored(array):
+    """`array` in half precision where that loses nothing, as with the weights as they are shipped.
+
+    Sums of weights, in the kernels that are arranged, need float32: so that an export makes the
+    same picture to the last bit or so.
+    """
+    half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else array
+
+
+def _enlarging(kernel):
+    """The transposed convolution of stride 2 that is doubling rows and columns and `kernel`.
+
+    A row of the source stands in two rows of the doubled one. So the first of the four weights that
+    carry it on is `kernel`'s last, the second the sum of its last two, and so on.
+    """
+    for axis in (0, 1):
+        first, middle, last = np.split(kernel, 3, axis)
+        kernel = np.concatenate([last, middle + last, first + middle, first], axis)
+    return np.swapaxes(kernel, 2, 3).copy()
+
+
+def _of_blocks(kernel):
+    """The kernel that gives `BLOCK` × `BLOCK` pixels as channels, which `depth_to_space` sorts."""
+    size, _, channels, colors = kernel.shape
+    side = size + BLOCK - 1
+    blocks = np.zeros((side, side, channels, BLOCK, BLOCK, colors), np.float32)
+    for y in range(BLOCK):
+        for x in range(BLOCK):
+            blocks[y : y + size, x : x + size, :, y, x] = kernel
+    return blocks.reshape(side, side, channels, -1)

@@ -1,0 +1,333 @@
+"""Content photos as a stream of square crops.
+
+What step `k` of a run sees depends on the seed and on `k` alone: a resumed run, or one shared out
+among several workers, sees what an uninterrupted one would have seen.
+"""
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fst import files, packages
+from fst.errors import UserError, first_line
+from fst.media import images, samples
+
+TFDS_PREFIX = "tfds:"
+
+_TFDS_SHUFFLE = 2048  # Photos in TFDS's shuffle buffer, kept as compressed bytes: about 300 MB.
+_TFDS_SPARE = 8  # Photos in a row that may be broken; the next one stands in for a broken one.
+
+
+def open_photos(content, *, holdout=0, seed=1):
+    """Opens the content photos named by `--content`.
+
+    Args:
+        content: a folder, or `tfds:NAME[:SPLIT]`; or nothing, for the sample photos that come with
+            installed packages.
+        holdout: photos to keep out of training, for measuring; at most a tenth of them all.
+        seed: seed of the order.
+
+    Returns:
+        `FilePhotos` or `TfdsPhotos`.
+
+    Raises:
+        UserError: there is no such folder or data set, or it holds no photos.
+    """
+    if not content:
+        return SamplePhotos(seed=seed)
+    if content.startswith(TFDS_PREFIX):
+        return TfdsPhotos(content[len(TFDS_PREFIX) :], holdout=holdout, seed=seed)
+    return FolderPhotos(content, holdout=holdout, seed=seed)
+
+
+class Photo(NamedTuple):
+    """One content photo: `read()` returns the bytes of the file called `name`."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class _Photos:
+    """What both kinds share: crops by index, and a record of the photos that were skipped.
+
+    Attributes:
+        held_out: the `Photo`s kept out of training.
+        skipped: the names of the unreadable photos met so far, each with the reason.
+        notes: what a user may want to know of the choice of photos, a line each.
+    """
+
+    def __init__(self, seed):
+        self.seed = seed
+        self.skipped = {}
+        self.notes = []
+        self.held_out = []
+        self._failure = None
+
+    def batches(self, config, styles=1, *, start_step=0, worker=0, workers=1, replicas=1):
+        """The crops of the steps from `start_step` to the last, and the styles they are to get.
+
+        Args:
+            config: a `TrainingConfig`.
+            styles: how many styles there are. All take their turns, in an order that is drawn
+                anew each time round.
+            start_step: the first step, from 0.
+            worker, workers: which share of every batch to give: with two workers of a global batch
+                of four, the first gives the crops 0 and 1, the second 2 and 3.
+            replicas: pieces, one after the other, that the worker's share of a step comes in.
+
+        Returns:
+            A finite `tf.data.Dataset` of pairs: crops, float32
+            `[batch_size / workers / replicas, crop, crop, 3]`, 0-255, and the number of the style
+            of each, int32 `[batch_size / workers / replicas]`.
+        """
+        batch, share = config.batch_size, config.batch_size // workers
+        size = config.crop_size
+
+        def load(index, *candidates):
+            crop = tf.numpy_function(
+                functools.partial(self._load, size=size, resize_to=config.photo_size),
+                (index, *candidates),
+                tf.uint8,
+                stateful=False,
+            )
+            return tf.cast(tf.ensure_shape(crop, (size, size, 3)), tf.float32), style_of(index)
+
+        def style_of(index):
+            draw = functools.partial(_style_of, seed=self.seed, styles=styles)
+            return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
+
+        return (
+            self._elements(start_step * batch)
+            .filter(lambda index, *_: index % batch // share == worker)
+            .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(share // replicas, drop_remainder=True)
+            .take((config.steps - start_step) * replicas)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def pictures(self, wanted, long_side):
+        """Whole pictures, to look at or to measure with; the unreadable ones are skipped.
+
+        Args:
+            wanted: `Photo`s.
+            long_side: scales each so that its long side has this many px.
+
+        Yields:
+            Pairs of a name and a float32 `[H, W, 3]`, 0-255.
+        """
+        for photo in wanted:
+            try:
+                yield photo.name, images.load_rgb(photo.name, long_side, data=photo.read())
+            except images.ImageError as error:
+                self.skipped.setdefault(photo.name, str(error))
+
+    def raise_failure(self):
+        """Raises what went wrong in the stream, if anything did, in the user's terms."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _load(self, index, *candidates, size, resize_to):
+        random = np.random.default_rng([self.seed, 1, int(index)])
+        position, flip = tuple(random.random(2)), bool(random.random() < 0.5)
+        try:
+            for photo in self._candidates(int(index), *candidates):
+                try:
+                    return images.decode_crop(
+                        photo.read(), size, resize_to, position, flip, photo.name
+                    )
+                except images.ImageError as error:
+                    self.skipped.setdefault(photo.name, str(error))
+            raise UserError(self._all_broken())
+        except UserError as error:
+            # TensorFlow would turn it into an error of its own, with a traceback inside its text.
+            self._failure = error
+            raise
+
+
+class FilePhotos(_Photos):
+    """Photos in files.
+
+    Args:
+        paths: a dictionary from names to paths.
+        where: what an error calls them all together.
+        holdout, seed: see `open_photos`.
+    """
+
+    def __init__(self, paths, where, *, holdout=0, seed=1):
+        super().__init__(seed)
+        self._where = where
+        # By a hash of the name: the same photos stay out whatever the seed, the style or the
+        # photos beside them.
+        out = sorted(paths, key=_hash)[: min(holdout, len(paths) // 10)]
+        self.held_out = [_in_file(name, paths[name]) for name in out]
+        kept = set(out)
+        self._photos = [_in_file(name, path) for name, path in paths.items() if name not in kept]
+
+    def __len__(self):
+        return len(self._photos)
+
+    def __iter__(self):
+        return iter(self._photos)
+
+    def _elements(self, start):
+        return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+
+    def _candidates(self, index):
+        epoch, start = divmod(index, len(self._photos))
+        order = _order(self.seed, 0, epoch, len(self._photos))
+        # Round the same epoch: beyond its end the next one could bring the broken ones again.
+        for place in itertools.chain(order[start:], order[:start]):
+            yield self._photos[place]
+
+    def _all_broken(self):
+        return f"--content: none of the {len(self._photos)} photos in {self._where} can be read"
+
+
+class FolderPhotos(FilePhotos):
+    """The photos of a folder and of the folders in it."""
+
+    def __init__(self, folder, *, holdout=0, seed=1):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(
+                f"--content: there is no folder '{folder}'; name a folder of photos, or "
+                "tfds:NAME (data/README.md tells where to get some)"
+            )
+        paths, left_out = images.look_through(self.folder)
+        if not paths:
+            others = f" (left out: {images.names_of(left_out, self.folder)})" if left_out else ""
+            raise UserError(f"--content: the folder '{folder}' holds no photos{others}")
+        named = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        super().__init__(named, f"'{folder}'", holdout=holdout, seed=seed)
+        if left_out:
+            self.notes.append(f"--content: {images.left_out_words(left_out, self.folder)}")
+
+
+class SamplePhotos(FilePhotos):
+    """The few photos that come with installed packages, for those who have none at hand."""
+
+    def __init__(self, *, seed=1):
+        paths = samples.photo_files()
+        super().__init__(paths, "the installed packages", seed=seed)
+        self.notes.append(f"no --content was given: training on {len(paths)} sample photos")
+
+
+def _hash(name):
+    # A name may hold bytes that are no text.
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
+def _in_file(name, path):
+    # Not called by its path, since the card keeps the reasons for what was skipped.
+    name = files.shown(name)
+    return Photo(name, functools.partial(files.read_bytes, path, name))
+
+
+@functools.lru_cache(maxsize=8)
+def _order(seed, what, epoch, count):
+    return np.random.default_rng([seed, what, epoch]).permutation(count)
+
+
+def _style_of(index, *, seed, styles):
+    """The style that crop `index` of a run is painted in."""
+    turn, place = divmod(int(index), styles)
+    return np.int32(_order(seed, 2, turn, styles)[place])
+
+
+class TfdsPhotos(_Photos):
+    """The photos of a TensorFlow Datasets data set, left compressed until they are cropped."""
+
+    def __init__(self, name, *, holdout=0, seed=1):
+        super().__init__(seed)
+        name, _, split = name.partition(":")
+        self.name, self._split = name, split or "train"
+        self._stream = _open_tfds(name, self._split)
+        count = int(self._stream.cardinality())
+        if count <= 0:
+            raise UserError(f"--content: the split '{self._split}' of tfds:{name} holds no photos")
+        kept = min(holdout, count // 10)
+        self.held_out = list(_photos_of(self._stream.take(kept)))
+        self._count = count - kept
+        self._stream = self._stream.skip(kept)
+
+    def __len__(self):
+        return self._count
+
+    def __iter__(self):
+        return _photos_of(self._stream)
+
+    def _elements(self, start):
+        first_epoch, skip = divmod(start, self._count)
+
+        def shuffled(epoch):
+            # TensorFlow mixes in a seed of the process, unless this graph has one; it cannot be 0.
+            tf.compat.v1.set_random_seed(1 + self.seed)
+            return self._stream.shuffle(_TFDS_SHUFFLE, seed=epoch, reshuffle_each_iteration=False)
+
+        epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+        photos = epochs.flat_map(shuffled).skip(skip)
+        windows = photos.window(_TFDS_SPARE, shift=1).flat_map(
+            lambda *window: tf.data.Dataset.zip(tuple(w.batch(_TFDS_SPARE) for w in window))
+        )
+        return windows.enumerate(start).map(lambda index, window: (index, *window))
+
+    def _candidates(self, _, numbers, photos):
+        return itertools.starmap(_numbered, zip(numbers, photos, strict=True))
+
+    def _all_broken(self):
+        return f"--content: {_TFDS_SPARE} photos in a row of tfds:{self.name} cannot be read"
+
+
+def _photos_of(stream):
+    return itertools.starmap(_numbered, stream.as_numpy_iterator())
+
+
+def _numbered(number, data):
+    return Photo(f"photo {number}", functools.partial(bytes, data))
+
+
+def _image_of(name, features, kind):
+    """The name of the feature that holds the photos."""
+    found = {
+        key: feature.np_dtype for key, feature in features.items() if isinstance(feature, kind)
+    }
+    if not found:
+        raise UserError(f"--content: tfds:{name} holds no images")
+    # TFDS lays the bytes of a float into a picture's four channels, which then shows but noise.
+    photos = [key for key, dtype in found.items() if dtype in (np.uint8, np.uint16)]
+    if not photos:
+        kinds = ", ".join(f"'{key}' of {np.dtype(dtype)}" for key, dtype in found.items())
+        raise UserError(
+            f"--content: tfds:{name} holds no photos but {kinds}; name a data set whose images are "
+            "of uint8 or uint16"
+        )
+    return "image" if "image" in photos else photos[0]
+
+
+def _open_tfds(name, split):
+    packages.need("tensorflow_datasets", f"--content tfds:{name}")
+    import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
+
+    try:
+        key = _image_of(name, tfds.builder(name).info.features, tfds.features.Image)
+        stream = tfds.load(
+            name, split=split, shuffle_files=False, decoders={key: tfds.decode.SkipDecoding()}
+        )
+    except tfds.core.DatasetNotFoundError as error:
+        raise UserError(
+            f"--content: TensorFlow Datasets knows no '{name}'; its catalogue is at "
+            "https://www.tensorflow.org/datasets/catalog"
+        ) from error
+    except UserError:
+        raise
+    except Exception as error:  # Its builders raise whatever their downloads and parsers raise.
+        reason = first_line(error)
+        raise UserError(f"--content: tfds:{name}:{split} cannot be loaded: {reason}") from error
+    # With its place in the data set, which is all the name that a photo has there.
+    return stream.map(lambda example: example[key]).enumerate()

@@ -1,0 +1,125 @@
+"""Adding styles to a gallery that is there: a scale and a shift more, and nothing else changes."""
+
+import contextlib
+import os
+import shutil
+
+import numpy as np
+
+from fst import checkpoint, files
+from fst.errors import UserError, first_line
+from fst.export import export_styles
+from fst.training.state import lock
+
+_ABOUT = (
+    "created",
+    "config",
+    "photos",
+    "skipped_photos",
+    "steps",
+    "images_seen",
+    "seconds",
+    "device",
+    "precision",
+    "training_losses",
+    "versions",
+)
+
+
+def check_room(config, styles):
+    """Whether the gallery of `--add-to` has these very styles already.
+
+    Args:
+        config: a `TrainingConfig` with `add_to`.
+        styles: the `fst.training.style_images.Style`s.
+
+    Raises:
+        UserError: there is no such gallery, or it has other styles of these names, which only
+            `--overwrite` replaces.
+    """
+    target = checkpoint.find_folder(config.add_to, config.output)
+    hashes = {style["name"]: style.get("sha256") for style in target.styles()}
+    taken = [style for style in styles if style.name in hashes]
+    if config.overwrite or not taken:
+        return False
+    if all(hashes.get(style.name) == style.sha256 for style in styles):
+        return True
+    raise UserError(
+        f"--add-to {config.add_to}: has a style '{taken[0].name}' already; choose another --name, "
+        "or replace it with --overwrite"
+    )
+
+
+def add(config, weights, card):
+    """Adds trained styles to the gallery of `--add-to`, all at once or not at all.
+
+    Args:
+        config: the `TrainingConfig`.
+        weights: of the trained network (`fst.checkpoint.Checkpoint.read_all_weights`).
+        card: its card.
+
+    Returns:
+        The gallery's `Checkpoint`.
+
+    Raises:
+        UserError: the gallery has changed since the styles were begun, or cannot be written.
+    """
+    target = checkpoint.find_folder(config.add_to, config.output)
+    about = {key: card[key] for key in _ABOUT}
+    entries = [{**entry, "training": about} for entry in card["styles"]]
+    with _writing(target), _locked(target.folder), files.atomic_path(target.folder) as folder:
+        shutil.copytree(target.folder, folder, ignore=shutil.ignore_patterns("saved_model"))
+        _write(target, checkpoint.Checkpoint(folder), weights, entries)
+    return target
+
+
+def _write(target, copy, weights, entries):
+    before, after = target.read_card(), target.read_all_weights()
+    _check_same(target, after, weights)
+    styles = target.styles()
+    for index, entry in enumerate(entries):
+        names = [style["name"] for style in styles]
+        place = names.index(entry["name"]) if entry["name"] in names else len(names)
+        styles[place:] = [entry, *styles[place + 1 :]]
+        for layer in (layer for layer in after if layer.endswith("_norm")):
+            after[layer] = [
+                np.concatenate([table[:place], np.atleast_2d(new)[index, None], table[place + 1 :]])
+                for table, new in zip(map(np.atleast_2d, after[layer]), weights[layer], strict=True)
+            ]
+    copy.write_weights(checkpoint.network_of(after))
+    export_styles(after, [style["name"] for style in styles], copy.saved_model_path)
+    # Of format 1, whose one style stood elsewhere in the card.
+    before = {key: value for key, value in before.items() if key not in ("style", "styles")}
+    copy.write_card({**before, "format": 2, "styles": styles})
+
+
+def _check_same(target, ours, theirs):
+    """Raises unless the convolutions are those that the new styles were learnt with."""
+    for layer in (layer for layer in ours if layer.endswith("_conv")):
+        for one, other in zip(ours[layer], theirs[layer], strict=True):
+            if not np.array_equal(one, other):
+                raise UserError(
+                    f"{target.folder}: its network has changed since this style was begun; train "
+                    "the style again with --overwrite"
+                )
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    handle = lock(folder)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _writing(target):
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{target.folder}: the new style cannot be added ({first_line(error)}); make room and "
+            "run the same command again, no training is lost"
+        ) from error
