@@ -25,6 +25,7 @@ from fst.data import open_photos
 from fst.errors import UserError, first_line
 from fst.export import export_styles
 from fst.history import draw_curves
+from fst.lattice import lattice_term
 from fst.network import build_network, paint
 from fst.precision import resolve
 from fst.previews import Previews
@@ -68,6 +69,7 @@ class TrainingStep:
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self._replicas, self._clip_norm = strategy.num_replicas_in_sync, config.clip_norm
+        self._lattice_weight = config.lattice_weight
         # Without AutoGraph, which would read the source anew: it may be edited while a run goes on.
         self._function = tf.function(
             self._run, jit_compile=_use_xla(config, strategy), autograph=False
@@ -95,6 +97,8 @@ class TrainingStep:
             terms = perceptual.LossTerms(*map(tf.reduce_mean, each))
             # The network's own losses keep its output off the ends of the pixel range.
             objective = terms.total + sum(self.network.losses)
+            if self._lattice_weight:
+                objective += self._lattice_weight * tf.reduce_mean(lattice_term(stylised))
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
             objective = self.optimizer.scale_loss(objective / self._replicas)
         variables = self.network.trainable_variables
