@@ -96,6 +96,10 @@ class TrainingConfig:
     tv_weight: float = 1.0
     """Weight of the total-variation term: raise it against grain."""
 
+    lattice_weight: float = 0.2
+    """Weight of the term against a fine canvas in step with the network's own grid of 4 px, which
+    skies and other even areas would show (0: none)."""
+
     content_layers: tuple[str, ...] = ("relu4_2",)
     """VGG19 layers that define content."""
 
@@ -417,6 +421,7 @@ _RANGES = (
     ("content_weight", 0, 1e30),
     ("style_weight", 0, 1e30),
     ("tv_weight", 0, 1e30),
+    ("lattice_weight", 0, 1e30),
     ("learning_rate", 1e-8, 1.0),
     ("clip_norm", 1e-8, 1e30),
     ("width", 1, 512),

@@ -23,6 +23,7 @@ from fst.config import NOTHING
 from fst.errors import UserError, first_line
 from fst.export import export_styles
 from fst.models import perceptual
+from fst.models.lattice import lattice_term
 from fst.models.network import build_network, paint
 from fst.models.precision import resolve
 from fst.training import gallery, workers
@@ -70,6 +71,7 @@ class TrainingStep:
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self._replicas, self._clip_norm = strategy.num_replicas_in_sync, config.clip_norm
+        self._lattice_weight = config.lattice_weight
         # Without AutoGraph, which would read the source anew: it may be edited while a run goes on.
         self._function = tf.function(
             self._run, jit_compile=_use_xla(config, strategy), autograph=False
@@ -97,6 +99,8 @@ class TrainingStep:
             terms = perceptual.LossTerms(*map(tf.reduce_mean, each))
             # The network's own losses keep its output off the ends of the pixel range.
             objective = terms.total + sum(self.network.losses)
+            if self._lattice_weight:
+                objective += self._lattice_weight * tf.reduce_mean(lattice_term(stylised))
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
             objective = self.optimizer.scale_loss(objective / self._replicas)
         variables = self.network.trainable_variables

@@ -1,0 +1,68 @@
+"""The lattice: a fine canvas in step with the network's own grid of 4 px, as a measure and a loss.
+
+The network doubles its resolution by repeating every value before a convolution. At even places
+that convolution meets other neighbours than at odd ones, so that what is mere noise in a sky comes
+out stronger at the one than at the other, and the rectifier turns a difference in strength into
+one in brightness: a canvas of 4 px that neither the photo nor the painting has. A style loss does
+not mind it; for want of other grain in flat areas it even asks for it.
+
+It is found by folding: all cells of 4 x 4 px in a window are laid on one another. The picture's own
+texture averages out, what is in step with the grid stays.
+"""
+
+from keras import ops
+
+from fst.models.architecture import STRIDE
+
+WINDOW = 15
+"""Cells along a window's side, 60 px in all: enough for texture to average out, and few enough to
+find a lattice that only a part of the picture has."""
+
+
+def lattice_energy(image, period=STRIDE):
+    """How much of an image is in step with a grid, window by window.
+
+    Args:
+        image: float32 `[B, H, W, C]`, each side at least `period * (WINDOW + 1)` px.
+        period: the grid's, px. The network's is 4; at 3 and 5 px, where it has none, one reads off
+            what texture and edges leave by chance.
+
+    Returns:
+        float32 `[B, rows, columns]`: the mean square of what stays after folding, in the square of
+        the image's unit. A slope of brightness counts nothing.
+    """
+    fine = _fine(ops.cast(image, "float32"), period)
+    side = period * WINDOW
+    _, height, width, channels = fine.shape
+    rows, columns = height // side, width // side
+    cells = ops.reshape(
+        fine[:, : rows * side, : columns * side],
+        (-1, rows, WINDOW, period, columns, WINDOW, period, channels),
+    )
+    mean = ops.mean(cells, axis=(2, 5))
+    mean = mean - ops.mean(mean, axis=(2, 4), keepdims=True)
+    return ops.mean(ops.square(mean), axis=(2, 4, 5))
+
+
+def lattice_term(image):
+    """The lattice of each picture, as a loss: its mean strength in grey levels, softened below 1.
+
+    The root keeps the few windows with a long edge in them from ruling the rest.
+
+    Args:
+        image: float32 `[B, H, W, 3]`, 0-255.
+
+    Returns:
+        float32 `[B]`: 0 for a picture without, and for one too small to tell.
+    """
+    if min(image.shape[1:3]) < STRIDE * (WINDOW + 1):
+        return ops.zeros_like(image[:, 0, 0, 0])
+    return ops.mean(ops.sqrt(lattice_energy(image) + 1.0) - 1.0, axis=(1, 2))
+
+
+def _fine(image, period):
+    """The image less its mean over `period` x `period` px: what is left of a slope is constant."""
+    mean = ops.average_pool(image, period, strides=1, padding="valid")
+    height, width = mean.shape[1:3]
+    middle = (period - 1) // 2
+    return image[:, middle : middle + height, middle : middle + width] - mean
