@@ -857,7 +857,7 @@ def no_tensorflow(tmp_path_factory):
 
 WRONG = {
     "unknown style": ("ocean {in}/a.png -o {tmp}/b.png", "'ocean'; there are sand, waves"),
-    "no style": ("-o {tmp}/b.png", "there is no CHECKPOINT: name a style; infer.py --list shows"),
+    "no style": ("-o {tmp}/b.png", "there is no CHECKPOINT: name a style; --list shows them"),
     "gallery without a style": ("GALLERY {in}/a.png -o {tmp}/b.png", "3 styles: name one, such as"),
     "bad blend": ("sand=1,waves=2 {in}/a.png -o {tmp}/b.png", "'sand' is a folder of its own"),
     "no input": ("waves -o {tmp}/b.png", "no INPUT"),

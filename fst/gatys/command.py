@@ -83,7 +83,7 @@ def _optimize(config, content, styles):
                     raise
                 # Late, as when the disk is full: the picture itself must not be lost with them.
                 snapshots.end()
-                reporter.event(f"no more snapshots: {error}")
+                reporter.event(f"no more snapshots: {error.for_command_line()}")
 
         result = optimize(content, styles, config.options(), features=features, on_step=after)
     images.save_or_rescue(config.output, result.picture)
