@@ -305,7 +305,8 @@ class InferenceConfig:
     or a folder of photos a folder, in which they keep their names and subfolders."""
 
     checkpoints: str = "checkpoints"
-    """Folder that holds the trained styles, each in a folder of its own or many in a gallery."""
+    """Folder that holds the trained styles, each in a folder of its own or many in a gallery
+    (default: your own in ./checkpoints, then those that come with fst)."""
 
     list: bool = False
     """Only list the trained styles: name, where each lies, size on disk, and what it was learnt
@@ -395,6 +396,14 @@ class InferenceConfig:
     def longest_side(self):
         """What `max_size` comes to, px; 0 for any."""
         return self.max_size or (_SIDE_OF_MANY if self.checkpoint == ALL_STYLES else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StylesConfig:
+    """Lists the trained styles: name, place, size on disk, and what each was learnt from."""
+
+    checkpoints: str = InferenceConfig.checkpoints
+    """Folder that holds the trained styles."""
 
 
 PRESETS = {
@@ -559,18 +568,19 @@ def words_of(options):
     return words
 
 
-def infer_command(name, output):
-    """The command line that stylises a photo in a trained style, from the project's folder.
+def infer_command(name, output, program="python infer.py"):
+    """The command line that stylises a photo in a trained style.
 
     Args:
         name: of the style.
         output: the folder of trained styles that it lies in, the trainer's `--output`.
+        program: how it begins, from the project's folder or anywhere (`fst infer`).
     """
     if name == ALL_STYLES:  # Which means something else there; its path does not.
-        return f"python infer.py {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
+        return f"{program} {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
     usual = Path(output) == Path(InferenceConfig.checkpoints)
     place = "" if usual else f" --checkpoints {shlex.quote(output)}"
-    return f"python infer.py {name} PHOTO -o stylised.jpg{place}"
+    return f"{program} {name} PHOTO -o stylised.jpg{place}"
 
 
 def last_part(path):

@@ -20,8 +20,8 @@ from conftest import ROOT, draw_photo, files, pixels, run, run_here, wait_for, w
 from PIL import Image, ImageCms
 
 import fst
-import infer
 from fst import checkpoint
+from fst.batch import command as infer
 from fst.batch import inference, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError

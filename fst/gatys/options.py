@@ -135,9 +135,7 @@ class GatysOptions:
         for field in LAYER_FIELDS:
             layers = getattr(self, field)
             its_own = layers == preset.get(field)
-            check_depth(
-                vgg_weights, layers, f"‹preset› {self.preset}" if its_own else f"‹{field}›"
-            )
+            check_depth(vgg_weights, layers, f"‹preset› {self.preset}" if its_own else f"‹{field}›")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
