@@ -212,7 +212,7 @@ class _Parts:
         return ConditionalNormalization(self._shares.shape[-1], name=name)([x, self._shares])
 
 
-def build_network(width=32, dtype=None, styles=1):
+def build_network(width: int = 32, dtype: str | None = None, styles: int = 1) -> keras.Model:
     """Builds the untrained network.
 
     Args:
@@ -232,6 +232,10 @@ def build_network(width=32, dtype=None, styles=1):
 
     Raises:
         ValueError: `width` or `styles` is smaller than 1.
+
+    Example:
+        >>> build_network(width=8)(np.zeros((1, 30, 40, 3), np.float32)).shape
+        TensorShape([1, 30, 40, 3])
     """
     for name, value in (("width", width), ("styles", styles)):
         if value < 1:
