@@ -125,12 +125,12 @@ def test_auto_leaves_a_gpu_to_tensorflow(machine):
 
 def test_a_missing_package_is_named(machine):
     machine("tensorflow", "onnx")
-    with pytest.raises(UserError, match="--engine openvino needs openvino: pip install openvino"):
+    with pytest.raises(UserError, match="engine openvino needs openvino: pip install openvino"):
         engines.choose("openvino")
     machine("tensorflow")
     with pytest.raises(UserError, match="pip install onnxruntime onnx"):
         engines.choose("onnxruntime")
-    with pytest.raises(UserError, match="--engine openvino needs openvino and onnx"):
+    with pytest.raises(UserError, match="engine openvino needs openvino and onnx"):
         engines.choose("auto", "bfloat16")
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_engine_is_one_line(options, told):
 def test_bfloat16_is_openvinos(machine):
     machine("tensorflow", "onnx", "openvino", gpu=True)
     assert engines.choose("auto", "bfloat16") == "openvino"
-    with pytest.raises(UserError, match="--precision bfloat16 is offered by --engine openvino"):
+    with pytest.raises(UserError, match="precision bfloat16 is offered by engine openvino"):
         engines.choose("tensorflow", "bfloat16")
 
 

@@ -25,6 +25,7 @@ LAYERS = (
     "batch",
     "comparison",
     "page",
+    "__main__",
 )
 
 

@@ -233,7 +233,7 @@ def test_two_pictures_of_one_name(many, pictures, tmp_path):
 
 
 def test_several_pictures_need_a_name():
-    with pytest.raises(UserError, match="--name is missing"):
+    with pytest.raises(UserError, match="name is missing"):
         TrainingConfig(("a.png", "b.png"))
 
 

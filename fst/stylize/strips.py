@@ -60,7 +60,7 @@ def stylise_in_strips(arranged, image, rows, progress=None):
         raise UserError(
             f"a picture of {width}x{height} px needs about {40 * height * width >> 20} MiB in "
             f"{tempfile.gettempdir()}, which is full: set TMPDIR to a folder with more room, or "
-            "make the picture smaller with --max-size"
+            "make the picture smaller first"
         ) from error
 
 
