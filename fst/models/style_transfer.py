@@ -1,8 +1,8 @@
 """The network as a Keras model that learns: `compile` and `fit` work on it, and so does `train`.
 
-    photos ──► network ──► stylised photos ──► perceptual loss ◄── style image
-                  ▲                                  │
-                  └───────── optimizer ◄── gradient ─┘
+photos ──► network ──► stylised photos ──► perceptual loss ◄── style image
+              ▲                                  │
+              └───────── optimizer ◄── gradient ─┘
 """
 
 from typing import NamedTuple
