@@ -97,6 +97,7 @@ def test_own_callback(run_example):
     example = runpy.run_path(str(EXAMPLES / "own_callback.py"))
     callback = example["StopWhenStill"](window=2)
     callback.set_model(keras.Model())
+    callback.model.stop_training = False
     for batch, loss in enumerate((5.0, 4.0, 3.0, 3.0, 3.0, 3.0)):
         callback.on_train_batch_end(batch, {"loss": loss})
         assert callback.model.stop_training == (batch == 5)
@@ -229,15 +230,15 @@ def test_a_loss_of_another_number_of_styles_is_named(options):
         styles = 2
         of_each = content_features = None
 
-    with pytest.raises(ValueError, match="^loss: is of 2 styles, and 1"):
+    with pytest.raises(ValueError, match=r"^loss: is of 2 styles, and 1"):
         run(options, loss=Loss())
 
 
 def test_parts_of_one_device_are_refused_for_several(options):
-    with pytest.raises(ValueError, match="^network: .*distribute='mirrored'"):
+    with pytest.raises(ValueError, match=r"^network: .*distribute='mirrored'"):
         run({**options, "distribute": "mirrored"}, network=build_network(4))
 
 
 def test_the_door_hands_in_too(options):
-    with pytest.raises(ValueError, match="^photos: holds none"):
+    with pytest.raises(ValueError, match=r"^photos: holds none"):
         fst.train(TrainingConfig(**options), photos=[])

@@ -146,13 +146,14 @@ class StyleTransfer(keras.Model):
         return self._result(loss, shares)
 
     def train_step(self, data):
-        return self._count(self.learn(*_pair(data)))
+        photos, styles = _pair(data)
+        return self._count(self.learn(photos, styles), photos)
 
     def test_step(self, data):
         photos, styles = _pair(data)
         shares = self._shares(photos, styles)
         loss = self._judge(photos, shares, paint(self.network, photos, shares))
-        return self._count(self._result(loss, shares))
+        return self._count(self._result(loss, shares), photos)
 
     def get_config(self):
         return {
@@ -208,12 +209,12 @@ class StyleTransfer(keras.Model):
         # The optimizer will add up what all replicas have, which is the same by now.
         return [gradient / replicas for gradient in gradients]
 
-    def _count(self, result):
+    def _count(self, result, photos):
         """The batch's values; Keras puts the means over an epoch in their place at its end."""
         logs = result.logs()
         for mean in self._means:
             if mean.name in logs:
-                mean.update_state(logs[mean.name])
+                mean.update_state(logs[mean.name], sample_weight=tf.shape(photos)[0])
         return logs
 
 

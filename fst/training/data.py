@@ -128,12 +128,15 @@ class _Photos:
             draw = functools.partial(_style_of, seed=self.seed, styles=styles)
             return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
 
+        steps = (config.steps - start_step) * replicas
         return (
             self._elements(start_step * batch)
             .filter(lambda index, *_: index % batch // share == worker)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(share // replicas, drop_remainder=True)
-            .take((config.steps - start_step) * replicas)
+            .take(steps)
+            # Keras, told the number, does not try for one more, which would count as a step.
+            .apply(tf.data.experimental.assert_cardinality(steps))
             .prefetch(tf.data.AUTOTUNE)
         )
 
