@@ -20,8 +20,9 @@ class StepResult(NamedTuple):
     """What a step found, before it corrected anything.
 
     `objective` is what was minimised, a float32 scalar; `terms` are the batch's `LossTerms`, all
-    None where a subclass has a loss of its own; `by_style` is float32 `[styles, 3]`: for every
-    style the sums of its photos' content and style terms, and how many photos there were.
+    None where a subclass has a loss of its own; `by_style` is float32 `[styles, 4]`: for every
+    style the sums of its photos' content and style terms, how many photos there were, and the sum
+    of their totals.
     """
 
     objective: object
@@ -191,8 +192,9 @@ class StyleTransfer(keras.Model):
     def _result(self, loss, shares):
         each = self._judged.each
         if each is None:  # A subclass has a loss of its own.
-            return StepResult(loss, LossTerms(*[None] * 4), tf.zeros([shares.shape[1], 3]))
-        counted = tf.stack([each.content, each.style, tf.ones_like(each.style)], axis=1)
+            return StepResult(loss, LossTerms(*[None] * 4), tf.zeros([shares.shape[1], 4]))
+        ones = tf.ones_like(each.style)
+        counted = tf.stack([each.content, each.style, ones, each.total], axis=1)
         by_style = tf.matmul(shares, counted, transpose_a=True)
         return StepResult(loss, LossTerms(*map(tf.reduce_mean, each)), by_style)
 

@@ -147,23 +147,25 @@ class LossHistory(EveryStep):
         if not self._pending:
             return
         losses = np.array([[float(row[n]) for n in LossTerms._fields] for row in self._pending])
+        by_style = [np.asarray(row["by_style"]) for row in self._pending if "by_style" in row]
         if self._by_style:
-            self._by_style.add(sum(np.asarray(row["by_style"]) for row in self._pending))
+            self._by_style.add(sum(by_style))
         first = self.step - len(losses) + 1
         seconds = max(time.monotonic() - self._clock, 1e-9)
         self._pending, self._clock = [], time.monotonic()
         bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
         if bad.size:
             raise UserError(self._advice(first + int(bad[0])))
-        self.flushed(first, losses)
+        self.flushed(first, losses, by_style)
         speed = len(losses) * self._batch_size / seconds
         self._file.append(first, losses, speed)
         left = max(0, self._steps - self.step) * self._batch_size / speed
         mean = dict(zip(LossTerms._fields, losses.mean(axis=0).tolist(), strict=True))
         self._on_progress(Progress(self.step, self._steps, mean, speed, left))
 
-    def flushed(self, first, losses):
-        """Called with the number of the first of some steps and their terms, `[N, 4]`."""
+    def flushed(self, first, losses, by_style):
+        """Called with the number of the first of some steps, their terms, `[N, 4]`, and a list of
+        what each found by style, `[styles, 4]`, where the logs tell."""
 
 
 def _lower_something(step):
@@ -222,7 +224,39 @@ class Previews(EveryStep):
         images.save_picture(self._folder / name, np.concatenate(strips, axis=0))
 
 
-class SavedState(EveryStep):
+class Saving(EveryStep):
+    """Calls `write` every so many steps, and when the run ends.
+
+    Args:
+        every: steps between two saves.
+        start: steps done before.
+        check: called before a save; what it raises ends the run.
+    """
+
+    def __init__(self, every, start=0, check=None):
+        super().__init__(start)
+        self._every, self.check = every, check or (lambda: None)
+        self._saved = None
+
+    def after_step(self, logs):
+        if self.step % self._every == 0:
+            self._save_checked()
+
+    def on_train_end(self, logs=None):
+        if self._saved != self.step:
+            self._save_checked()
+
+    def _save_checked(self):
+        self.check()
+        self.write()
+        self._saved = self.step
+
+    def write(self):
+        """Saves what there is to save after step `self.step`."""
+        raise NotImplementedError
+
+
+class SavedState(Saving):
     """Saves what a run needs to go on, network and optimizer, and begins where the file ends.
 
     What `fit` reads it knows nothing of: who goes on with a run gives it the batches that are left.
@@ -230,46 +264,27 @@ class SavedState(EveryStep):
     Args:
         path: of the file, `.npz`; it is replaced whole.
         every: steps between two saves; one more is made when the run ends.
-        start: steps done before, where there is no file.
         check: called before a save; what it raises ends the run, and the file stays.
-        save: what saves, a function of the step, and restores by itself; else this object does.
 
     Raises:
         UserError: in a run: the file is damaged, of another network, or cannot be written.
     """
 
-    def __init__(self, path, *, every=100, start=0, check=None, save=None):
-        super().__init__(start)
-        self._path, self._every = Path(path), every
-        self._check = check or (lambda: None)
-        self._save, self._own = save or self._write, save is None
-        self._saved = None
+    def __init__(self, path, *, every=100, check=None):
+        super().__init__(every, check=check)
+        self._path = Path(path)
 
     def on_train_begin(self, logs=None):
-        if self._own and self._path.exists():
+        if self._path.exists():
             arrays, about = state.read(self._path)
             state.check_format(self._path, about)
             model = self.model
             state.restore(self._path, arrays, about["versions"], model.network, model.optimizer)
             self.step = self._saved = about["step"]
 
-    def after_step(self, logs):
-        if self.step % self._every == 0:
-            self.save()
-
-    def on_train_end(self, logs=None):
-        if self._saved != self.step:
-            self.save()
-
-    def save(self):
-        """Saves the state now, if it is a good one."""
-        self._check()
-        self._save(self.step)
-        self._saved = self.step
-
-    def _write(self, step):
+    def write(self):
         try:
-            state.write(self._path, self.model.network, self.model.optimizer, {"step": step})
+            state.write(self._path, self.model.network, self.model.optimizer, {"step": self.step})
         except OSError as error:
             raise UserError(f"{self._path}: cannot be written ({error.strerror})") from error
 

@@ -31,6 +31,7 @@ from fst.models.style_transfer import StepResult, StyleTransfer
 from fst.training import gallery, handed_in, workers
 from fst.training.card import make_card, measure
 from fst.training.data import open_photos, take_photos
+from fst.training.guard import Jumped
 from fst.training.handed_in import OUR_OWN, HandedIn
 from fst.training.history import draw_curves
 from fst.training.own_network import write_own_network
@@ -41,6 +42,9 @@ from fst.training.state import State, clean
 from fst.training.style_images import open_styles
 
 WARMUP_STEPS = 100
+
+GOINGS_BACK = 3
+"""How often a run goes back where its loss jumps, before it ends."""
 
 
 class TrainingStep:
@@ -73,7 +77,8 @@ class TrainingStep:
                 lattice_weight=config.lattice_weight,
                 clip_norm=config.clip_norm,
             )
-            self.model.compile(given.optimizer or build_optimizer(config))
+            self._rate = build_rate(config)
+            self.model.compile(given.optimizer or build_optimizer(config, self._rate))
             self.optimizer = self.model.optimizer
             handed_in.check_optimizer(self.optimizer, self.network)
             self.optimizer.build(self.network.trainable_variables)
@@ -86,6 +91,29 @@ class TrainingStep:
         """Trains on `batch`, a pair as `data` gives them, and returns a `StepResult`."""
         with self.strategy.scope():
             return self._function(*batch)
+
+    def lower_rate(self, jumps, restored=False):
+        """Lowers the learning rate to half for each of so many jumps.
+
+        Args:
+            jumps: all until now; the optimizer's rate has been lowered for all but the last.
+            restored: it has been for that one too, where it is among the optimizer's variables.
+
+        Raises:
+            UserError: it follows a schedule that was handed in.
+        """
+        if self.given.optimizer is None:
+            self._rate.factor.assign(0.5**jumps)
+            return
+        if restored:
+            return
+        try:
+            self.optimizer.learning_rate = 0.5 * float(self.optimizer.learning_rate)
+        except TypeError as error:  # From Keras, where there is a schedule.
+            raise UserError(
+                "the loss has jumped, and the optimizer that was handed in has a schedule of its "
+                "own: lower its learning rate"
+            ) from error
 
     def _run(self, photos, styles):
         if not tf.distribute.has_strategy():
@@ -188,12 +216,15 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
             if state.step:
                 on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
             names = [style.name for style in styles]
-            recorders = (
-                make_recorders(target, config, photos, state, step, previews, names, on_progress)
-                if chief
-                else []
-            )
-            run_steps(config, step, photos, state, recorders, callbacks)
+            step.lower_rate(state.jumps, restored=True)
+
+            def recorders():
+                if not chief:
+                    return []
+                parts = (target, config, photos, state, step, previews, names)
+                return make_recorders(*parts, on_progress)
+
+            run_steps(config, step, photos, state, recorders, callbacks, on_event)
         if chief:
             _finish(target, config, step, photos, styles, state, on_event)
             target = _wrap_up(target, config)
@@ -209,18 +240,55 @@ def _open_photos(config, given):
     return take_photos(given, holdout=config.holdout, seed=config.seed)
 
 
-def run_steps(config, step, photos, state, recorders, callbacks=()):
-    """The loop: every step, and what is called after each.
+def run_steps(config, step, photos, state, recorders, callbacks=(), on_event=print):
+    """The loop, and what is done where the loss jumps: it goes back, and on at half the rate.
 
     Args:
         config: the `TrainingConfig`.
         step: the `TrainingStep`.
         photos: where the batches come from (`fst.training.data`).
         state: how far the run has come; moved on with every step.
-        recorders: from `make_recorders`; none in a worker that leaves this to the chief.
+        recorders: a function that gives the callbacks of `make_recorders` from the state's step
+            on; none in a worker that leaves this to the chief.
         callbacks: of Keras, those that were handed in.
+        on_event: called with a line when it goes back.
 
     Raises:
+        UserError: the loss has jumped once more after `GOINGS_BACK` times.
+        KeyboardInterrupt: as `_run_steps`.
+    """
+    while True:
+        try:
+            return _run_steps(config, step, photos, state, recorders(), callbacks)
+        except Jumped:
+            on_event(_go_back(config, step, state))
+
+
+def _go_back(config, step, state):
+    """Goes back to the last good state and halves the learning rate; returns what is told."""
+    jumped_at = state.step
+    if config.distribute == "multiworker" or state.jumps == GOINGS_BACK:
+        times = f", {state.jumps} times halved already" if state.jumps else ""
+        raise UserError(
+            f"the loss has jumped before step {jumped_at} and does not come back: lower "
+            f"--learning-rate (now {config.learning_rate:g}{times}), under another --name or with "
+            f"--overwrite; the state after step {state.saved_step} is kept"
+        )
+    state.jumps += 1
+    state.go_back(step.network, step.optimizer)
+    step.lower_rate(state.jumps)
+    state.save(step.network, step.optimizer)  # So that a run that is stopped now goes on alike.
+    return (
+        f"the loss has jumped before step {jumped_at} and does not come back: going back to step "
+        f"{state.step}, and on with half the learning rate ({state.jumps} of {GOINGS_BACK} times)"
+    )
+
+
+def _run_steps(config, step, photos, state, recorders, callbacks):
+    """Every step, and what is called after each.
+
+    Raises:
+        Jumped: the loss has jumped.
         KeyboardInterrupt: Ctrl-C was pressed, here or at another worker; the state after the step
             that was under way, or with several workers the one after, is saved.
     """
@@ -242,7 +310,7 @@ def run_steps(config, step, photos, state, recorders, callbacks=()):
         raise
     if stopping(interrupted()):
         if recorders:
-            recorders[-1].save()
+            recorders[-1].save_now()
         workers.meet(step.strategy)  # Until the chief has saved.
         raise KeyboardInterrupt
     told.end()
@@ -333,17 +401,45 @@ def build_loss(config, styles, precision="float32"):
     )
 
 
-def build_optimizer(config):
-    """Adam (Johnson et al., section 4.1), warming up and decaying along a cosine to 1 %."""
+@keras.saving.register_keras_serializable("fst")
+class Halvable(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor, a variable, that may be changed as training goes on."""
+
+    def __init__(self, schedule, factor=1.0):
+        super().__init__()
+        self.schedule = schedule
+        self.factor = keras.Variable(factor, trainable=False, dtype="float32", name="factor")
+
+    def __call__(self, step):
+        return self.schedule(step) * self.factor
+
+    def get_config(self):
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "factor": float(self.factor)}
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
+def build_rate(config):
+    """The learning rate: warming up, then decaying along a cosine to 1 %."""
     warmup = min(WARMUP_STEPS, config.steps // 10)
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate * (0.01 if warmup else 1.0),
-        decay_steps=config.steps - warmup,
-        alpha=0.01,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
+    return Halvable(
+        keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=config.learning_rate * (0.01 if warmup else 1.0),
+            decay_steps=config.steps - warmup,
+            alpha=0.01,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
     )
-    optimizer = keras.optimizers.Adam(rate)
+
+
+def build_optimizer(config, rate=None):
+    """Adam (Johnson et al., section 4.1) with this learning rate, or that of `build_rate`."""
+    optimizer = keras.optimizers.Adam(build_rate(config) if rate is None else rate)
     if resolve(config.precision) == "mixed_float16":
         # Gradients this small would be zero in float16, bfloat16 has float32's range.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

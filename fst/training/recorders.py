@@ -5,7 +5,8 @@ import tensorflow as tf
 from fst import packages
 from fst.errors import UserError
 from fst.models.perceptual import LossTerms
-from fst.training.callbacks import LossHistory, Previews, SavedState
+from fst.training.callbacks import LossHistory, Previews, Saving
+from fst.training.guard import Jumped, JumpGuard
 
 
 def make_recorders(target, config, photos, state, step, previews, names, on_progress=None):
@@ -22,28 +23,33 @@ def make_recorders(target, config, photos, state, step, previews, names, on_prog
         on_progress: see `LossHistory`.
 
     Returns:
-        A list of Keras callbacks; the last one is the `SavedState`.
-    """
-    history = _RunHistory(target, config, state, names, on_progress)
+        A list of Keras callbacks; the last one saves the state.
 
-    def save(_):
+    Raises:
+        Jumped: within the run, where the loss has jumped.
+    """
+    guard = JumpGuard(len(names), state.guard)
+    history = _RunHistory(target, config, state, names, guard, on_progress)
+
+    def save(judged):
         history.write_styles()
         state.skipped.update(photos.skipped)
-        state.save(step.network, step.optimizer)
+        state.guard = guard.to_json()
+        state.save(step.network, step.optimizer, judged)
 
     run = {"start": state.step, "check": history.check}
     # The preview first: a run killed between the two draws it again.
     return [
         history,
         Previews(target.previews_path, previews, every=config.preview_every, **run),
-        SavedState(target.training_path / "state.npz", every=config.save_every, save=save, **run),
+        _RunState(guard, config, save, **run),
     ]
 
 
 class _RunHistory(LossHistory):
     """The losses of a run, with its checks and its TensorBoard."""
 
-    def __init__(self, target, config, state, names, on_progress):
+    def __init__(self, target, config, state, names, guard, on_progress):
         several = (target.styles_history_path, names) if len(names) > 1 else None
         super().__init__(
             target.history_path,
@@ -54,14 +60,37 @@ class _RunHistory(LossHistory):
             on_progress=on_progress,
             advice=lambda step: _diverged(config, step, state.saved_step),
         )
-        self._config = config
+        self._config, self._guard = config, guard
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
 
-    def flushed(self, first, losses):
+    def flushed(self, first, losses, by_style):
+        for found in by_style:
+            self._guard.add(found)
         if first == 1:
             check_balance(self._config, losses[0])
         if self._tensorboard:
             self._tensorboard(self.step, losses[-1])
+
+
+class _RunState(Saving):
+    """Saves the state of a run, where its loss has not jumped."""
+
+    def __init__(self, guard, config, save, **run):
+        super().__init__(config.save_every, **run)
+        self._guard, self._save, self._steps = guard, save, config.steps
+
+    def write(self):
+        """Saves, unless the window since the last save is suspect."""
+        if self._guard.judge(last=self.step == self._steps):
+            raise Jumped
+        if not self._guard.suspect:
+            self._save(judged=True)
+
+    def save_now(self):
+        """Saves amid a window, without judging it."""
+        self.check()
+        if not self._guard.suspect:
+            self._save(judged=False)
 
 
 def _diverged(config, step, saved_step):

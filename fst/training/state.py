@@ -33,16 +33,19 @@ class State:
         saved_step: the step of the state on disk.
         seconds: time spent training, over all the parts of the run.
         skipped: names of photos that could not be read, each with the reason.
+        guard: what the guard against jumps goes on from (`fst.training.guard`).
+        jumps: how often the loss has jumped; after each the learning rate was halved.
         finished: the style is trained and its card is written.
     """
 
     def __init__(self, target, config, style_hashes):
         self._target, self._config, self._style_hashes = target, config, list(style_hashes)
         self._path = target.training_path / "state.npz"
+        self._good_path = target.training_path / "good.npz"
         self._arrays, self._versions = {}, {}
         self.step = self.saved_step = 0
         self.seconds = 0.0
-        self.skipped = {}
+        self.skipped, self.guard, self.jumps = {}, None, 0
         self.finished = False
         self._lock = None
 
@@ -137,8 +140,24 @@ class State:
             restore(self._path, self._arrays, self._versions, network, optimizer)
         self._arrays = {}
 
-    def save(self, network, optimizer):
+    def go_back(self, network, optimizer):
+        """Takes the last good state for the present one, but for how often the loss has jumped.
+
+        Raises:
+            UserError: it is not there, or is damaged.
+        """
+        jumps, seconds = self.jumps, self.seconds
+        self._read(self._good_path if self._good_path.exists() else self._path)
+        self.jumps, self.seconds = jumps, seconds
+        self.restore(network, optimizer)
+
+    def save(self, network, optimizer, judged=True):
         """Replaces the state on disk by the present one.
+
+        Args:
+            network, optimizer: Keras's.
+            judged: the losses since the last save have been found good. If not, the state before
+                is kept beside this one, to go back to where they turn out to be bad.
 
         Raises:
             UserError: it cannot be written; the one before is then still there.
@@ -149,9 +168,16 @@ class State:
             "step": self.step,
             "seconds": self.seconds,
             "skipped": self.skipped,
+            "guard": self.guard,
+            "jumps": self.jumps,
         }
         try:
+            if not judged and self._path.exists() and not self._good_path.exists():
+                with files.atomic_path(self._good_path) as good:
+                    shutil.copy(self._path, good)
             write(self._path, network, optimizer, about)
+            if judged:
+                self._good_path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
                 f"{self._path}: cannot be written ({error.strerror}); make room and run the same "
@@ -159,8 +185,8 @@ class State:
             ) from error
         self.saved_step = self.step
 
-    def _read(self):
-        arrays, about = read(self._path)
+    def _read(self, path=None):
+        arrays, about = read(path or self._path)
         try:
             self._check_same(about["config"], about.get("styles", []))
             check_format(self._path, about)
@@ -171,6 +197,7 @@ class State:
         self._arrays, self._versions = arrays, about["versions"]
         self.step = self.saved_step = about["step"]
         self.seconds, self.skipped = about["seconds"], about["skipped"]
+        self.guard, self.jumps = about["guard"], about["jumps"]
 
     def _check_same(self, values, style_hashes):
         before, now = TrainingConfig.from_json(values), self._config
