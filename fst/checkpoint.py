@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fst import files
 from fst.errors import UserError, first_line
 from fst.models import weights_file
+from fst.models.architecture import FIRST
 
 if TYPE_CHECKING:
     import keras
@@ -492,7 +493,7 @@ def network_of(weights):
     )
 
     styles = weights_file.count_styles(weights)
-    network = build_network(len(weights["down1_conv"][1]), dtype="float32", styles=styles)
+    network = build_network(len(weights[FIRST.conv][1]), dtype="float32", styles=styles)
     for layer, arrays in weights.items():
         layer = network.get_layer(layer)
         layer.set_weights([a.reshape(w.shape) for a, w in zip(arrays, layer.weights, strict=True)])
