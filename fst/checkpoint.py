@@ -24,6 +24,7 @@ from pathlib import Path
 from fst import files
 from fst.errors import UserError, first_line
 from fst.models import weights_file
+from fst.models.architecture import FIRST
 
 ROOT = "checkpoints"
 """Where one's own styles are, from the folder that one works in. After them those are looked for
@@ -470,7 +471,7 @@ def network_of(weights):
     )
 
     styles = weights_file.count_styles(weights)
-    network = build_network(len(weights["down1_conv"][1]), dtype="float32", styles=styles)
+    network = build_network(len(weights[FIRST.conv][1]), dtype="float32", styles=styles)
     for layer, arrays in weights.items():
         layer = network.get_layer(layer)
         layer.set_weights([a.reshape(w.shape) for a, w in zip(arrays, layer.weights, strict=True)])

@@ -16,7 +16,7 @@ import fst
 from fst import packages
 from fst.checkpoint import Checkpoint
 from fst.errors import UserError
-from fst.models.architecture import shapes
+from fst.models.architecture import layers
 from fst.stylize import engines, forward_tensorflow
 from fst.stylize.forward import arrange, stored
 
@@ -45,7 +45,7 @@ def test_shapes_are_the_networks(network):
         for layer in network.layers
         if isinstance(layer, keras.layers.Conv2D)
     }
-    assert shapes(4) == found
+    assert {layer.name: layer.shape for layer in layers(4)} == found
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -21,6 +21,7 @@ LAYERS = (
     "stylize",
     "export",
     "training",
+    "callbacks",
     "gatys",
     "batch",
     "comparison",
