@@ -28,13 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # The command as users have it, but for the number of threads.
 _COMMAND = """
 import functools, sys
-import infer
 from fst import errors
-from fst.batch import inference
+from fst.batch import command, inference
 if sys.argv[1] != "default":
     inference.stylise = functools.partial(inference.stylise, threads=int(sys.argv[1]))
 del sys.argv[1]
-errors.run(infer.main)
+errors.run(command.main)
 """
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import psutil
 
 from fst import checkpoint
-from fst.models.architecture import EPSILON, RESIDUAL_BLOCKS, shapes
+from fst.models.architecture import EPSILON, layers, walk
 from fst.stylize import engines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,12 +51,11 @@ _HUGE = (11600, 8600)
 
 def flop(width, height, channels):
     """Multiplications and additions of the network's convolutions for one picture."""
-    below = {"down2": 4, "down3": 16, "up1": 4}
-    total = 0
-    for name, shape in shapes(channels).items():
-        share = 16 if name.startswith("residual") else below.get(name, 1)
-        total += 2 * int(np.prod(shape)) / share
-    return total * width * height
+    total, pixels = 0, width * height
+    for layer in layers(channels):
+        pixels = pixels * 4 if layer.enlarge else pixels / layer.stride**2
+        total += 2 * int(np.prod(layer.shape)) * pixels
+    return total
 
 
 def sample(width, height):
@@ -97,53 +96,53 @@ def _torch(weights, channels_last):
 
     order = torch.channels_last if channels_last else torch.contiguous_format
 
-    class Layer(nn.Module):
-        def __init__(self, name, stride=1, enlarge=False, activate=True):
+    class Part(nn.Module):
+        def __init__(self, layer):
             super().__init__()
-            kernel, bias = weights[f"{name}_conv"]
-            size, _, inputs, outputs = kernel.shape
-            self.enlarge, self.activate = enlarge, activate
-            self.pad = nn.ReflectionPad2d(size // 2)
-            self.conv = nn.Conv2d(inputs, outputs, size, stride)
+            kernel, bias = weights[layer.conv]
+            self.layer = layer
+            self.pad = nn.ReflectionPad2d(layer.kernel // 2)
+            self.conv = nn.Conv2d(*kernel.shape[2:], layer.kernel, layer.stride)
             self.conv.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
             self.conv.bias.data = torch.from_numpy(bias)
             self.norm = nn.Identity()
-            if f"{name}_norm" in weights:
-                self.norm = nn.InstanceNorm2d(outputs, EPSILON, affine=True)
-                scale, shift = weights[f"{name}_norm"]
+            if layer.normalise:
+                self.norm = nn.InstanceNorm2d(kernel.shape[3], EPSILON, affine=True)
+                scale, shift = weights[layer.norm]
                 self.norm.weight.data = torch.from_numpy(scale)
                 self.norm.bias.data = torch.from_numpy(shift)
 
         def forward(self, x):
-            if self.enlarge:
+            if self.layer.enlarge:
                 x = functional.interpolate(x, scale_factor=2, mode="nearest")
             x = self.norm(self.conv(self.pad(x)))
-            return torch.relu(x) if self.activate else x
+            return torch.relu(x) if self.layer.activate else x
 
-    class Residual(nn.Module):
-        def __init__(self, name):
+    class Network(nn.Module):
+        def __init__(self):
             super().__init__()
-            self.one, self.other = Layer(f"{name}_a"), Layer(f"{name}_b", activate=False)
+            self.parts = nn.ModuleDict({layer.name: Part(layer) for layer in layers()})
 
         def forward(self, x):
-            return x + self.other(self.one(x))
+            return walk(layers(), self, x)
 
-    network = nn.Sequential(
-        Layer("down1"),
-        Layer("down2", 2),
-        Layer("down3", 2),
-        *(Residual(f"residual{block}") for block in range(1, RESIDUAL_BLOCKS + 1)),
-        Layer("up1", enlarge=True),
-        Layer("up2", enlarge=True),
-        Layer("rgb", activate=False),
-    )
+        def normalised(self, x, layer):
+            return self.parts[layer.name](x)
+
+        def add(self, x, y, layer):
+            return x + y
+
+        def pixels(self, x, layer):
+            x = self.parts[layer.name](x)
+            return 127.5 * (1 + x * torch.rsqrt(1 + x * x))
+
+    network = Network()
     network = network.eval().to(memory_format=order)
 
     def run(image):
         with torch.inference_mode():
             x = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
             x = network(x.contiguous(memory_format=order))
-            x = 127.5 * (1 + x * torch.rsqrt(1 + x * x))
             return x[0].permute(1, 2, 0).contiguous().numpy()
 
     return run

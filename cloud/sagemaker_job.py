@@ -27,11 +27,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import train
 from fst import checkpoint, errors, files
 from fst.config import NOTHING, TrainingConfig, words_of
 from fst.console import cli
 from fst.errors import UserError
+from fst.training.command import run
 
 CHECKPOINTS = "/opt/ml/checkpoints"
 
@@ -55,7 +55,7 @@ def main():
         if len(hosts) > 1:
             port = int(environment.get("SM_MASTER_PORT", _PORT))
             environment["TF_CONFIG"] = tf_config(hosts, index, port)
-        code = train.run(config)
+        code = run(config)
         if not index:
             style = checkpoint.Checkpoint(Path(config.output) / config.name)
             hand_over(style, environment["SM_MODEL_DIR"])

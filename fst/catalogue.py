@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fst import checkpoint
 from fst.errors import UserError
-from fst.models.architecture import shapes
+from fst.models.architecture import layers
 
 
 def describe(root=checkpoint.ROOT):
@@ -36,7 +36,7 @@ def _row(name, style):
 
 def _own_bytes(width):
     """What a style adds to a gallery: a scale and a shift for each channel, in half precision."""
-    return sum(2 * 2 * shape[3] for layer, shape in shapes(width).items() if layer != "rgb")
+    return sum(2 * 2 * layer.outputs for layer in layers(width) if layer.normalise)
 
 
 def _bytes_of(folder):

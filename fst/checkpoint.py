@@ -24,8 +24,11 @@ from pathlib import Path
 from fst import files
 from fst.errors import UserError, first_line
 from fst.models import weights_file
+from fst.models.architecture import FIRST
 
 ROOT = "checkpoints"
+"""Where one's own styles are, from the folder that one works in. After them those are looked for
+that come with fst (`shipped`)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,19 +267,46 @@ class Checkpoint:
             raise UserError(f"{self.weights_path}: is missing; has the training finished?")
 
 
+def shipped():
+    """The folder of the styles that come with fst: in the installed package, or in its source."""
+    package = Path(__file__).resolve().parent
+    inside = package / "styles"
+    return inside if inside.is_dir() else package.parent / ROOT
+
+
+def is_shipped(trained):
+    """Whether a `Checkpoint` is one of those that come with fst, and not one's own."""
+    return len(roots(ROOT)) > 1 and shipped() in trained.folder.resolve().parents
+
+
+def roots(root):
+    """The folders to look for styles in: `root`, and after `ROOT` that of the shipped ones."""
+    usual = Path(root) == Path(ROOT)
+    there = usual and shipped().is_dir() and Path(root).resolve() != shipped()
+    return [root, shipped()] if there else [root]
+
+
 def names(root=ROOT):
     """The names of the trained styles under `root`, as `find` takes them, sorted.
 
     A folder with one style gives its own name. A gallery gives those of its styles; where a name
     means something else as well, `GALLERY/NAME`.
+
+    Args:
+        root: a folder; `ROOT` stands for the shipped styles too, of which one's own hide those of
+            the same name.
     """
+    return sorted({name for place in roots(root) for name in _names_under(place)})
+
+
+def _names_under(root):
     folders, galleries = _survey(root)
     held = collections.Counter(name for styles in galleries.values() for name in styles)
     found = sorted(set(folders) - set(galleries))
     for gallery, styles in galleries.items():
         clear = {name for name in styles if held[name] == 1 and name not in folders}
         found += [name if name in clear else f"{gallery}/{name}" for name in styles]
-    return sorted(found)
+    return found
 
 
 def find(wanted, root=ROOT):
@@ -291,8 +321,9 @@ def find(wanted, root=ROOT):
             * a gallery and a style of it: `gallery/starry_night`, or a path and a name, the path of
               the gallery or of the folder that it is in;
             * a blend of one gallery's styles: `"great_wave=0.7,udnie=0.3"`, or a dictionary
-              `{"great_wave": 0.7, "udnie": 0.3}`. Weights are from 0, and divided by their sum.
-        root: the folder that holds the trained styles.
+              `{"great_wave": 0.7, "udnie": 0.3}`. Weights are from 0, and divided by their sum;
+            * a `Checkpoint`, such as training returns: it is what is meant.
+        root: the folder that holds the trained styles; after `ROOT` comes that of the shipped ones.
 
     Returns:
         A `Checkpoint` of one style or blend.
@@ -301,6 +332,24 @@ def find(wanted, root=ROOT):
         UserError: there is no such style, with the names that there are; a gallery is named
             without a style; two galleries have the style; or a blend is none.
     """
+    if isinstance(wanted, Checkpoint):
+        return wanted
+    return _first_found(_find_under, wanted, root)
+
+
+def _first_found(look, wanted, root):
+    """What `look(wanted, place)` finds in the first of the `roots` that has it."""
+    failures = []
+    for place in roots(root):
+        try:
+            return look(wanted, place)
+        except UserError as error:
+            failures.append(error)
+    # That there is no such style in one place says less than what is wrong with it in another.
+    raise min(failures, key=lambda error: isinstance(error, _UnknownStyle))
+
+
+def _find_under(wanted, root):
     if isinstance(wanted, dict):
         return _blend(wanted, root)
     wanted = str(wanted)
@@ -312,7 +361,7 @@ def find(wanted, root=ROOT):
     if not places and "=" in wanted:
         return _blend(_parse(wanted), root)
     if not places:
-        raise UserError(_unknown(wanted, root))
+        raise _UnknownStyle(_unknown(wanted, root))
     if len(places) > 1:
         raise UserError(_ambiguous(wanted, places))
     ((folder, index),) = places.items()
@@ -322,12 +371,64 @@ def find(wanted, root=ROOT):
 def find_folder(wanted, root=ROOT):
     """The folder called `wanted` under `root`, or of that path: one style, or a gallery as such.
 
+    Args:
+        wanted: a name or path, or a `Checkpoint`, whose folder is then meant.
+        root: as for `find`.
+
     Raises:
         UserError: there is none.
     """
+    if isinstance(wanted, Checkpoint):
+        return Checkpoint(wanted.folder)
+    return _first_found(_find_folder_under, wanted, root)
+
+
+def find_own_folder(wanted, root=ROOT):
+    """As `find_folder`, for what is to be changed: none of those that come with fst.
+
+    Raises:
+        UserError: there is none, or only a shipped one.
+    """
+    trained = find_folder(wanted, root)
+    if is_shipped(trained):
+        raise UserError(
+            f"{trained.folder} came with fst and stays as it is: copy it into {root}/ first"
+        )
+    return trained
+
+
+def load_model(style, root=ROOT):
+    """Loads a trained style, or a whole gallery, as the Keras model that it is.
+
+    Args:
+        style: a name, path, blend or `Checkpoint`, as for `find`; or a gallery as such, by its name
+            or path.
+        root: the folder that holds the trained styles; after `ROOT` comes that of the shipped ones.
+
+    Returns:
+        A float32 `keras.Model` (`fst.build_network`) from `image`, float32 `[B, H, W, 3]` RGB in
+        0-255 with `H, W >= 16`, to the stylised image of the same shape and range. A gallery's
+        takes the list of `image` and `style`, float32 `[B, styles]`: how much of each style, in the
+        order of `find_folder(style).styles()`, every picture takes.
+
+    Raises:
+        UserError: there is no such style, with the names that there are; or its files are damaged.
+
+    Example:
+        >>> network = fst.load_model("udnie")
+        >>> network(np.zeros((1, 48, 64, 3), np.float32)).shape
+        TensorShape([1, 48, 64, 3])
+        >>> [tuple(part.shape) for part in fst.load_model("gallery").inputs][0]
+        (None, None, None, 3)
+    """
+    trained = style if isinstance(style, Checkpoint) else find_start(style, root)
+    return trained.read_conditional() if trained.style_weights is None else trained.read_network()
+
+
+def _find_folder_under(wanted, root):
     trained = _folder(str(wanted), root)
     if not trained:
-        raise UserError(_unknown(str(wanted), root))
+        raise _UnknownStyle(_unknown(str(wanted), root))
     return trained
 
 
@@ -370,11 +471,15 @@ def network_of(weights):
     )
 
     styles = weights_file.count_styles(weights)
-    network = build_network(len(weights["down1_conv"][1]), dtype="float32", styles=styles)
+    network = build_network(len(weights[FIRST.conv][1]), dtype="float32", styles=styles)
     for layer, arrays in weights.items():
         layer = network.get_layer(layer)
         layer.set_weights([a.reshape(w.shape) for a, w in zip(arrays, layer.weights, strict=True)])
     return network
+
+
+class _UnknownStyle(UserError):
+    """There is no style of that name."""
 
 
 _NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
@@ -443,7 +548,7 @@ def _blend(weights, root):
     for name in weights:
         found = _in_galleries(name, root)
         if not found:
-            raise UserError(_not_to_blend(name, root))
+            raise _UnknownStyle(_not_to_blend(name, root))
         places[name] = {folder.resolve(): index for folder, index in found.items()}
     folder = _common(places)
     mixture = {}
@@ -490,11 +595,16 @@ def _unknown(wanted, root):
     if trained:
         known, place = [style["name"] for style in trained.styles()], f" in {trained.folder}"
     else:
-        known, name, place = names(root), wanted, ""
+        known, name, place = _known(root), wanted, ""
     hint = f"there are {', '.join(known)}" if known else f"there are none under {root}/"
     if close := difflib.get_close_matches(name, known, n=3):
         hint = f"did you mean {' or '.join(close)}? {hint}"
     return f"there is no trained style '{files.printable(name)}'{place}; {hint}"
+
+
+def _known(root):
+    """The `names` under `root`, and as `find` has come to the shipped ones, one's own too."""
+    return names(ROOT if Path(root) == shipped() else root)
 
 
 def _ambiguous(name, places):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fst.errors import UserError
+from fst.errors import UserError, flag_of
 
 Preset = Literal["instant", "draft", "standard", "fine"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -180,22 +180,22 @@ class TrainingConfig:
         check_layer_weights(self)
         self._check_styles()
         for field in LAYER_FIELDS:
-            check_depth(self.vgg_weights, getattr(self, field), flag_of(field))
+            check_depth(self.vgg_weights, getattr(self, field), f"‹{field}›")
         if self.photo_size < self.crop_size:
             raise UserError(
-                f"--photo-size {self.photo_size} is smaller than --crop-size {self.crop_size}: "
+                f"‹photo_size› {self.photo_size} is smaller than ‹crop_size› {self.crop_size}: "
                 "raise the one or lower the other"
             )
         if self.add_to:
             self._learn_for_gallery()
         if self.learn == "style" and self.start_from == NOTHING:
             raise UserError(
-                "--learn style leaves the convolutions as they are: name what to --start-from"
+                "‹learn› style leaves the convolutions as they are: name what to ‹start_from›"
             )
         if not self.name and self._has_styles() and len(self.style) == 1:
             object.__setattr__(self, "name", name_from(self.style[0]))
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise UserError(f"--name '{self.name}' may hold letters, digits, '_', '-', '.' only")
+            raise UserError(f"‹name› '{self.name}' may hold letters, digits, '_', '-', '.' only")
 
     def _take_single_values(self):
         """Lets what there may be several of be given as one value, in Python and in old cards."""
@@ -213,19 +213,19 @@ class TrainingConfig:
 
     def _check_styles(self):
         if not self.style:
-            raise UserError("there is no STYLE: give a style image, or several")
+            raise UserError("there is no ‹STYLE›: give a style image, or several")
         if self._has_styles() and len(self.style) > 1 and not self.name:
             raise UserError(
-                f"--name is missing: the network of {len(self.style)} styles, {self.style[0]} to "
+                f"‹name› is missing: the network of {len(self.style)} styles, {self.style[0]} to "
                 f"{self.style[-1]}, needs a name of its own"
             )
         if self.content_weight == 0 and not any(self.style_weight):
-            raise UserError("--content-weight and --style-weight are both 0: nothing to train for")
+            raise UserError("‹content_weight› and ‹style_weight› are both 0: nothing to train for")
 
     def _learn_for_gallery(self):
         if self.start_from not in (self.add_to, type(self).start_from):
             raise UserError(
-                f"--add-to {self.add_to} starts from that gallery: leave --start-from "
+                f"‹add_to› {self.add_to} starts from that gallery: leave ‹start_from› "
                 f"{self.start_from} out"
             )
         object.__setattr__(self, "start_from", self.add_to)
@@ -244,7 +244,7 @@ class TrainingConfig:
         values = getattr(self, option)
         if len(values) not in (1, count):
             raise UserError(
-                f"{flag_of(option)} has {len(values)} values for {count} styles: give one for all, "
+                f"‹{option}› has {len(values)} values for {count} styles: give one for all, "
                 "or one for each"
             )
         return values * count if len(values) == 1 else values
@@ -257,7 +257,7 @@ class TrainingConfig:
             UserError: there is no such preset.
         """
         if preset not in PRESETS:
-            raise UserError(f"--preset is one of {', '.join(PRESETS)}, not '{preset}'")
+            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
         return cls(style=style, **{**PRESETS[preset], **options, "preset": preset})
 
     def to_json(self):
@@ -305,7 +305,8 @@ class InferenceConfig:
     or a folder of photos a folder, in which they keep their names and subfolders."""
 
     checkpoints: str = "checkpoints"
-    """Folder that holds the trained styles, each in a folder of its own or many in a gallery."""
+    """Folder that holds the trained styles, each in a folder of its own or many in a gallery
+    (default: your own in ./checkpoints, then those that come with fst)."""
 
     list: bool = False
     """Only list the trained styles: name, where each lies, size on disk, and what it was learnt
@@ -374,27 +375,35 @@ class InferenceConfig:
         if self.list:
             return
         if not self.checkpoint:
-            raise UserError("there is no CHECKPOINT: name a style; infer.py --list shows them")
+            raise UserError("there is no ‹CHECKPOINT›: name a style; ‹list› shows them")
         if not self.input:
-            raise UserError("there is no INPUT: give photos, folders or URLs after the style")
+            raise UserError("there is no ‹INPUT›: give photos, folders or URLs after the style")
         if not self.output:
-            raise UserError("--output is missing: give -o FILE or -o FOLDER")
+            raise UserError("‹output› is missing: give a file or a folder")
         check_ranges(self, _INFERENCE_RANGES)
         rows = self.tile.isdecimal() and int(self.tile) >= 1
         if self.tile not in ("auto", "off") and not rows:
             raise UserError(
-                f"--tile is auto, off or a number of rows from 1, such as 256, not '{self.tile}'"
+                f"‹tile› is auto, off or a number of rows from 1, such as 256, not '{self.tile}'"
             )
         if self.checkpoint == ALL_STYLES and not self.contact_sheet:
             raise UserError(
                 f"'{ALL_STYLES}' draws every style into one picture per photo: "
-                "add --contact-sheet, or name one style"
+                "add ‹contact_sheet›, or name one style"
             )
 
     @property
     def longest_side(self):
         """What `max_size` comes to, px; 0 for any."""
         return self.max_size or (_SIDE_OF_MANY if self.checkpoint == ALL_STYLES else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StylesConfig:
+    """Lists the trained styles: name, place, size on disk, and what each was learnt from."""
+
+    checkpoints: str = InferenceConfig.checkpoints
+    """Folder that holds the trained styles."""
 
 
 PRESETS = {
@@ -483,7 +492,7 @@ def check_ranges(config, ranges):
         values = getattr(config, field)
         for value in values if isinstance(values, tuple) else (values,):
             if not low <= value <= high:
-                raise UserError(f"{flag_of(field)} must be from {low} to {high}, not {value}")
+                raise UserError(f"‹{field}› must be from {low} to {high}, not {value}")
 
 
 def check_layers(config):
@@ -491,11 +500,11 @@ def check_layers(config):
     for field in LAYER_FIELDS:
         names = getattr(config, field)
         if not names:
-            raise UserError(f"{flag_of(field)} is empty: give layers, such as relu4_2")
+            raise UserError(f"‹{field}› is empty: give layers, such as relu4_2")
         for name in names:
             if not re.fullmatch(_LAYER, name):
                 raise UserError(
-                    f"{flag_of(field)}: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
+                    f"‹{field}›: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
                     "such as relu4_2"
                 )
 
@@ -505,8 +514,8 @@ def check_layer_weights(config):
     weights = config.style_layer_weights
     if weights and len(weights) != len(config.style_layers):
         raise UserError(
-            f"--style-layer-weights: {len(weights)} weights for {len(config.style_layers)} "
-            "layers; give one for each of --style-layers"
+            f"‹style_layer_weights›: {len(weights)} weights for {len(config.style_layers)} "
+            "layers; give one for each of ‹style_layers›"
         )
     if weights:
         check_shares("style_layer_weights", weights)
@@ -516,7 +525,7 @@ def check_shares(field, weights):
     """Raises a UserError unless none of the weights is negative or endless, nor all of them 0."""
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         given = " ".join(f"{weight:g}" for weight in weights)
-        raise UserError(f"{flag_of(field)} must be from 0, and not all 0, not {given}")
+        raise UserError(f"‹{field}› must be from 0, and not all 0, not {given}")
 
 
 def check_depth(vgg_weights, layers, whose):
@@ -525,25 +534,21 @@ def check_depth(vgg_weights, layers, whose):
     Args:
         vgg_weights: as `--vgg-weights`.
         layers: names of layers, such as `relu4_2`.
-        whose: what the message begins with: the flag, or what else brought the layers.
+        whose: what the message begins with: the option, as `UserError` has it, or what else
+            brought the layers.
     """
     if vgg_weights != EMBEDDED:
         return
     for name in layers:
         if _depth(name) > _depth(EMBEDDED_END):
             raise UserError(
-                f"{whose}: {name} lies deeper than --vgg-weights {EMBEDDED}, which ends at "
-                f"{EMBEDDED_END}: use --vgg-weights {IMAGENET} or a file"
+                f"{whose}: {name} lies deeper than ‹vgg_weights› {EMBEDDED}, which ends at "
+                f"{EMBEDDED_END}: use ‹vgg_weights› {IMAGENET} or a file"
             )
 
 
 def _depth(layer):
     return [int(digit) for digit in re.findall(r"\d", layer)]
-
-
-def flag_of(field):
-    """The command line's spelling of an option: `--style-weight` for `style_weight`."""
-    return "--" + field.replace("_", "-")
 
 
 def words_of(options):
@@ -563,18 +568,19 @@ def words_of(options):
     return words
 
 
-def infer_command(name, output):
-    """The command line that stylises a photo in a trained style, from the project's folder.
+def infer_command(name, output, program="python infer.py"):
+    """The command line that stylises a photo in a trained style.
 
     Args:
         name: of the style.
         output: the folder of trained styles that it lies in, the trainer's `--output`.
+        program: how it begins, from the project's folder or anywhere (`fst infer`).
     """
     if name == ALL_STYLES:  # Which means something else there; its path does not.
-        return f"python infer.py {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
+        return f"{program} {shlex.quote(str(Path(output, name)))} PHOTO -o stylised.jpg"
     usual = Path(output) == Path(InferenceConfig.checkpoints)
     place = "" if usual else f" --checkpoints {shlex.quote(output)}"
-    return f"python infer.py {name} PHOTO -o stylised.jpg{place}"
+    return f"{program} {name} PHOTO -o stylised.jpg{place}"
 
 
 def last_part(path):

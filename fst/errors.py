@@ -2,14 +2,37 @@
 
 import codecs
 import os
+import re
 import sys
+
+_OPTION = re.compile("‹([A-Za-z][A-Za-z0-9_]*)›")
 
 
 class UserError(Exception):
     """Something the user can put right.
 
-    Its text is one line: what is wrong, with which file or flag, and what to do.
+    Its text is one line: what is wrong, with which file or option, and what to do.
+
+    Options stand in it between marks, `‹style_weight›`, and in capitals where a command takes them
+    by their place, `‹STYLE›`. `str(error)` is for callers in Python and gives an option its name as
+    an argument, `style_weight`; `for_command_line` gives it as a flag.
     """
+
+    def __str__(self) -> str:
+        return _OPTION.sub(lambda found: found[1].lower(), super().__str__())
+
+    def for_command_line(self) -> str:
+        """The text with options as a command line has them: `--style-weight`, `STYLE`."""
+        return _OPTION.sub(lambda found: _spelled(found[1]), super().__str__())
+
+
+def flag_of(field: str) -> str:
+    """The command line's spelling of an option: `--style-weight` for `style_weight`."""
+    return "--" + field.replace("_", "-")
+
+
+def _spelled(option):
+    return option if option.isupper() else flag_of(option)
 
 
 def first_line(error):
@@ -52,7 +75,7 @@ def run(main):
         sys.stdout.flush()  # Here, or Python would complain of a closed pipe as it ends.
         sys.exit(code)
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(error.for_command_line().split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

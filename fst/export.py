@@ -212,8 +212,11 @@ def _wanted(config):
 
 def _place(trained, kind):
     """Where an export goes if nothing is said: a gallery's styles each have a folder of theirs."""
+    home = trained.folder
+    if checkpoint.is_shipped(trained):  # Which may be where only the system's owner writes.
+        home = Path(checkpoint.ROOT) / home.name
     single = trained.style_weights is not None
-    folder = trained.folder / "exports" / trained.name if single else trained.folder
+    folder = home / "exports" / trained.name if single else home
     return folder / _PLACES[kind]
 
 
@@ -232,8 +235,9 @@ def in_export(config):
     return unused.notes_on([config], config, UNUSED, unused.defaults_of(ExportConfig))
 
 
-def main():
-    config = cli.parse(ExportConfig, "python -m fst.export")
+def main(program="python -m fst.export"):
+    """Runs the command, called `program` in its help; returns its exit code."""
+    config = cli.parse(ExportConfig, program)
     unused.tell(in_export(config))
     if config.format != "onnx":  # For which TensorFlow is not loaded.
         quiet.quiet_tensorflow()

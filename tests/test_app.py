@@ -561,7 +561,7 @@ def test_the_command_of_a_picture_alone_is_the_shortest(tmp_path, style, launche
     picture = tmp_path / "runs" / "my_stripes" / "style.png"
     assert picture.read_bytes() == style.read_bytes()
     assert trainings.picture(run) == picture
-    config = cli.parse(TrainingConfig, "train.py", run.command[2:])
+    config = cli.parse(TrainingConfig, "train.py", run.command[4:])
     assert (config.style, config.name) == ((str(picture),), "my_stripes")
     assert (config.preset, config.content) == ("instant", "")
     assert len(config.preview) == 2

@@ -10,8 +10,8 @@ import pytest
 from conftest import draw_photo, run_here, write_gallery
 from PIL import Image
 
-import compare as command
 from fst import metrics
+from fst.comparison import command
 from fst.comparison.measure import CompareConfig, Comparison, list_photos
 from fst.errors import UserError
 from fst.files import ImageError

@@ -11,9 +11,10 @@ import pytest
 from conftest import run
 
 from fst import config
-from fst.config import PRESETS, TrainingConfig, flag_of
+from fst.config import PRESETS, InferenceConfig, TrainingConfig, flag_of
 from fst.console import cli
 from fst.errors import UserError
+from fst.gatys.options import GatysOptions
 
 FIELDS = [field.name for field in dataclasses.fields(TrainingConfig)]
 
@@ -41,7 +42,7 @@ def complaint(*args, **options):
     """The one line that a wrong use ends in."""
     with pytest.raises(UserError) as caught:
         TrainingConfig("style.jpg", **options) if options else parse(*args)
-    line = str(caught.value)
+    line = caught.value.for_command_line()
     assert line
     assert "\n" not in line
     return line
@@ -182,7 +183,7 @@ def test_one_value_stands_for_all_styles():
     assert several.for_each_style("style_weight", 2) == (4.0, 4.0)
     each = dataclasses.replace(several, style_weight=(4.0, 9.0))
     assert each.for_each_style("style_weight", 2) == (4.0, 9.0)
-    with pytest.raises(UserError, match="--style-weight has 2 values for 3 styles"):
+    with pytest.raises(UserError, match="style_weight has 2 values for 3 styles"):
         each.for_each_style("style_weight", 3)
     assert several.differences(each) == ["style_weight"]
 
@@ -354,7 +355,7 @@ def test_flags_win_over_the_preset(args):
 
 
 def test_unknown_preset():
-    with pytest.raises(UserError, match="--preset"):
+    with pytest.raises(UserError, match="preset is one of"):
         TrainingConfig.from_preset("huge", "style.jpg")
 
 
@@ -452,3 +453,37 @@ def test_a_complaint_is_read_whatever_the_terminal_can_draw(encoding, monkeypatc
         "ascii": " Parsing error \n-----------\n  bad steps \n  ---------\n  For help \n",
     }
     assert cli._first_words(boxes[encoding]) == "bad steps"
+
+
+# --- Errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "argument", "flag"),
+    [
+        (lambda: TrainingConfig("s.jpg", batch_size=0), "batch_size", "--batch-size"),
+        (lambda: TrainingConfig(()), "style", "STYLE"),
+        (lambda: TrainingConfig("s.jpg", name="a/b"), "name", "--name"),
+        (lambda: GatysOptions(style_layers=("relu9_9",)), "style_layers", "--style-layers"),
+        (lambda: GatysOptions(init="nothing"), "init", "--init"),
+        (lambda: InferenceConfig("udnie", ("a.jpg",), "b.jpg", max_size=-1), "max_size", None),
+        (lambda: InferenceConfig(input=("a.jpg",), output="b.jpg"), "checkpoint", "CHECKPOINT"),
+    ],
+)
+def test_an_error_names_the_argument_in_python_and_the_flag_on_the_command_line(
+    make, argument, flag
+):
+    with pytest.raises(UserError) as caught:
+        make()
+    words = re.findall(r"[-\w]+", str(caught.value))
+    assert argument in words
+    assert not [word for word in words if word.startswith("--")]
+    told = re.findall(r"[-\w]+", caught.value.for_command_line())
+    assert (flag or flag_of(argument)) in told
+    assert argument not in told or argument == "style"
+
+
+def test_what_a_user_wrote_stays_as_it_is():
+    error = UserError("--odd--name.jpg ‹›, ‹a b›: lower ‹max_size›")
+    assert str(error) == "--odd--name.jpg ‹›, ‹a b›: lower max_size"
+    assert error.for_command_line() == "--odd--name.jpg ‹›, ‹a b›: lower --max-size"

@@ -92,6 +92,16 @@ def test_sample_photos_need_no_network():
     assert all(max(photo.shape[:2]) == 64 for photo in photos.values())
 
 
+def test_ten_sample_photos_to_judge_by():
+    photos = samples.load(64, more=True)
+    assert list(photos)[:5] == list(samples.load(64))
+    assert len(photos) == 10
+    mean = {name: photo.mean() for name, photo in photos.items()}
+    assert mean["hubble_deep_field"] < 40
+    assert mean["page"] > 150
+    assert all(photo.shape[2] == 3 for photo in photos.values())
+
+
 @pytest.mark.parametrize(("options", "cell"), [((), 64), (("--cell", 32), 32)])
 def test_command_draws_all_styles_of_a_folder(gallery, tmp_path, options, cell):
     Image.fromarray(draw_photo(1)).save(tmp_path / "photo.png")

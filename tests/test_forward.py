@@ -16,7 +16,7 @@ import fst
 from fst import packages
 from fst.checkpoint import Checkpoint
 from fst.errors import UserError
-from fst.models.architecture import shapes
+from fst.models.architecture import layers
 from fst.stylize import engines, forward_tensorflow
 from fst.stylize.forward import arrange, stored
 
@@ -45,7 +45,7 @@ def test_shapes_are_the_networks(network):
         for layer in network.layers
         if isinstance(layer, keras.layers.Conv2D)
     }
-    assert shapes(4) == found
+    assert {layer.name: layer.shape for layer in layers(4)} == found
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -125,12 +125,12 @@ def test_auto_leaves_a_gpu_to_tensorflow(machine):
 
 def test_a_missing_package_is_named(machine):
     machine("tensorflow", "onnx")
-    with pytest.raises(UserError, match="--engine openvino needs openvino: pip install openvino"):
+    with pytest.raises(UserError, match="engine openvino needs openvino: pip install openvino"):
         engines.choose("openvino")
     machine("tensorflow")
     with pytest.raises(UserError, match="pip install onnxruntime onnx"):
         engines.choose("onnxruntime")
-    with pytest.raises(UserError, match="--engine openvino needs openvino and onnx"):
+    with pytest.raises(UserError, match="engine openvino needs openvino and onnx"):
         engines.choose("auto", "bfloat16")
 
 
@@ -168,7 +168,7 @@ def test_what_is_no_engine_is_one_line(options, told):
 def test_bfloat16_is_openvinos(machine):
     machine("tensorflow", "onnx", "openvino", gpu=True)
     assert engines.choose("auto", "bfloat16") == "openvino"
-    with pytest.raises(UserError, match="--precision bfloat16 is offered by --engine openvino"):
+    with pytest.raises(UserError, match="precision bfloat16 is offered by engine openvino"):
         engines.choose("tensorflow", "bfloat16")
 
 

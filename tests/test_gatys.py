@@ -473,7 +473,7 @@ def test_style_image_weights():
 
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 2.0, 3.0)])
 def test_wrong_count_of_style_image_weights(weights):
-    with pytest.raises(UserError, match=f"--style-image-weights: {len(weights)} weights for 2"):
+    with pytest.raises(UserError, match=f"style_image_weights: {len(weights)} weights for 2"):
         make(style=[STYLE, OTHER], style_image_weights=weights)
 
 
@@ -595,7 +595,7 @@ def test_too_large_for_the_memory_is_one_line(monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(gatys_optimizer, "_lbfgs", no_room)
-    with pytest.raises(UserError, match=r"64x48 px does not fit in memory .* lower --size"):
+    with pytest.raises(UserError, match=r"64x48 px does not fit in memory .* lower size"):
         make()
 
 
@@ -882,7 +882,7 @@ def test_options_win_over_the_preset():
 
 
 def test_unknown_preset():
-    with pytest.raises(UserError, match=r"--preset is one of fst, gatys2016, .* not 'huge'"):
+    with pytest.raises(UserError, match=r"preset is one of fst, gatys2016, .* not 'huge'"):
         GatysOptions.from_preset("huge")
 
 

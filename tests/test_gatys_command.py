@@ -429,7 +429,7 @@ GOOD = "{in}/content.png {in}/style.png -o {tmp}/out.png"
 WRONG = {
     "no content": ("-o {tmp}/out.png", "CONTENT"),
     "no style": ("{in}/content.png -o {tmp}/out.png", "there is no STYLE"),
-    "no output": ("{in}/content.png {in}/style.png", "--output is missing: give -o FILE"),
+    "no output": ("{in}/content.png {in}/style.png", "--output is missing: give a file"),
     "missing content": ("{in}/no.png {in}/style.png -o {tmp}/o.png", "{in}/no.png: no such file"),
     "missing style": ("{in}/content.png {in}/no.png -o {tmp}/o.png", "{in}/no.png: no such file"),
     "missing second": (

@@ -21,8 +21,8 @@ from conftest import ROOT, draw_photo, files, pixels, run, run_here, wait_for, w
 from PIL import Image, ImageCms
 
 import fst
-import infer
 from fst import checkpoint
+from fst.batch import command as infer
 from fst.batch import inference, plan
 from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
 from fst.errors import UserError
@@ -849,7 +849,7 @@ def no_tensorflow(tmp_path_factory):
 
 WRONG = {
     "unknown style": ("ocean {in}/a.png -o {tmp}/b.png", "'ocean'; there are sand, waves"),
-    "no style": ("-o {tmp}/b.png", "there is no CHECKPOINT: name a style; infer.py --list shows"),
+    "no style": ("-o {tmp}/b.png", "there is no CHECKPOINT: name a style; --list shows them"),
     "gallery without a style": ("GALLERY {in}/a.png -o {tmp}/b.png", "3 styles: name one, such as"),
     "bad blend": ("sand=1,waves=2 {in}/a.png -o {tmp}/b.png", "'sand' is a folder of its own"),
     "no input": ("waves -o {tmp}/b.png", "no INPUT"),

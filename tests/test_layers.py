@@ -21,10 +21,12 @@ LAYERS = (
     "stylize",
     "export",
     "training",
+    "callbacks",
     "gatys",
     "batch",
     "comparison",
     "page",
+    "__main__",
 )
 
 

@@ -159,7 +159,7 @@ def test_signals_save_at_once(options, whole):
         assert process.returncode == 130, errors
         assert errors.splitlines()[-1] == "stopped"
         assert "Traceback" not in errors
-        saved = int(read_state(folder)["optimizer0"])
+        saved = int(read_state(folder)["optimizer/adam/iteration"])
         assert list(read_losses(folder)[:, 0]) == list(range(1, saved + 1))
         assert done_before < saved < STEPS
         done_before = saved

@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_in_one_line(network, monkeypatch):
 
     monkeypatch.setattr(strips, "_IN_MEMORY", 0)
     monkeypatch.setattr(strips.os, "posix_fallocate", full)
-    with pytest.raises(UserError, match=r"TMPDIR.*--max-size") as error:
+    with pytest.raises(UserError, match=r"TMPDIR.*smaller") as error:
         stylise_in_strips(arranged(network), draw_photo(7), 24)
     assert "\n" not in str(error.value)
 

@@ -102,7 +102,7 @@ def test_every_combination_in_order():
 
 
 def test_a_value_out_of_range_is_one_line():
-    with pytest.raises(UserError, match="--steps must be from 1"):
+    with pytest.raises(UserError, match="steps must be from 1"):
         combinations(GatysOptions(), parse_sweep(["steps=5,0"]))
     with pytest.raises(UserError, match="VGG19 has no layer 'relu9_1'"):
         combinations(GatysOptions(), parse_sweep(["content_layers=relu4_2,relu9_1"]))

@@ -25,9 +25,10 @@ from fst.config import TrainingConfig
 from fst.console.report import Reporter
 from fst.errors import UserError
 from fst.training import loop
+from fst.training.callbacks import Previews, Progress
 from fst.training.loop import train
-from fst.training.previews import Previews
-from fst.training.recorders import Progress, check_balance, open_tensorboard
+from fst.training.previews import choose_previews
+from fst.training.recorders import check_balance, open_tensorboard
 from fst.training.state import State
 from fst.training.style_images import open_styles
 
@@ -416,7 +417,7 @@ class TestPhotos:
     def test_preview_of_a_strip_stays_small(self, options, tmp_path):
         Image.new("RGB", (600, 3), "red").save(tmp_path / "strip.png")
         config = TrainingConfig(**{**options, "preview": (str(tmp_path / "strip.png"),)})
-        Previews(tmp_path / "previews", None, config).draw_originals()
+        Previews(tmp_path / "previews", choose_previews(None, config)).draw_originals()
         with Image.open(tmp_path / "previews" / "photos.jpg") as picture:
             assert picture.width <= 5 * picture.height
 
@@ -438,7 +439,7 @@ class TestDiskFull:
         assert "No space left" in one_line(error)
         assert "after step 2" in one_line(error)
         assert not litter(tmp_path)
-        assert int(read_state(tmp_path / "tiny")["optimizer0"]) == 2
+        assert int(read_state(tmp_path / "tiny")["optimizer/adam/iteration"]) == 2
 
     @pytest.fixture
     def small_disk(self, tmp_path):

@@ -15,7 +15,7 @@ from conftest import draw_photo, run, run_here, wait_for
 from PIL import Image
 from tiny import litter
 
-import infer
+from fst.batch import command as infer
 from fst.errors import UserError
 from fst.media import clip, video
 from fst.stylize import steady

@@ -1,7 +1,7 @@
 """A contact sheet: some photos in every trained style, in one picture.
 
 python -m fst.batch.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOLDER]
-    [--also STYLE ...] [--size PX] [--cell PX]
+    [--also STYLE ...] [--size PX] [--cell PX] [--more-samples]
 """
 
 import dataclasses
@@ -28,6 +28,9 @@ class ContactSheetConfig:
 
     photos: tuple[str, ...] = ()
     """Photos, files or URLs (default: samples that come with scikit-image and Matplotlib)."""
+
+    more_samples: bool = False
+    """Draw ten sample photos in place of five: dark and pale ones, text, grass and walls too."""
 
     checkpoints: str = checkpoint.ROOT
     """Folder that holds the trained styles."""
@@ -119,7 +122,7 @@ def main():
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:
-        photos = list(samples.load(config.size).values())
+        photos = list(samples.load(config.size, config.more_samples).values())
     engine = engines.choose()
     if engine == "tensorflow":
         quiet.quiet_tensorflow()

@@ -249,10 +249,10 @@ def stylise_clip(styles, job, config, progress=None):
 def _too_large(job, height, width, config):
     at, remedy = ("", "")
     if config.scale > 1:
-        at, remedy = f" at --scale {config.scale:g}", "lower it, or "
+        at, remedy = f" at ‹scale› {config.scale:g}", "lower it, or "
     return UserError(
         f"{job.name}: {width}x{height} px{at} do not fit in memory; "
-        f"{remedy}give --tile 256, or --max-size {_smaller(max(height, width))}"
+        f"{remedy}give ‹tile› 256, or ‹max_size› {_smaller(max(height, width))}"
     )
 
 
@@ -276,5 +276,5 @@ def _smaller(side):
 
 
 def _one_line(job, error):
-    text = " ".join(str(error).split())
+    text = " ".join(error.for_command_line().split())
     return text if job.name[:100] in text else f"{job.name}: {text}"

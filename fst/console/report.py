@@ -1,7 +1,7 @@
 """A run's progress for people: a bar on a terminal, plain lines in a log file.
 
 What it shows are records with the attributes `step`, `steps`, `losses` (a dictionary), `speed` (in
-words) and `eta_seconds`, such as `fst.training.recorders.Progress`.
+words) and `eta_seconds`, such as `fst.training.callbacks.Progress`.
 """
 
 import math

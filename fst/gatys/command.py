@@ -18,11 +18,11 @@ _FRAME_MS = 120  # how long the animation shows a snapshot
 _LAST_FRAME_MS = 2000
 
 
-def main():
-    """Runs the command; returns its exit code."""
+def main(program="python -m fst.gatys"):
+    """Runs the command, called `program` in its help; returns its exit code."""
     # A stop by the system keeps the best picture so far, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    config = cli.parse(GatysConfig, "python -m fst.gatys")
+    config = cli.parse(GatysConfig, program)
     check(config)
     runs = combinations(config.options(), parse_sweep(config.sweep)) if config.sweep else []
     unused.tell(in_gatys(config, [options for _, options in runs]))
@@ -83,7 +83,7 @@ def _optimize(config, content, styles):
                     raise
                 # Late, as when the disk is full: the picture itself must not be lost with them.
                 snapshots.end()
-                reporter.event(f"no more snapshots: {error}")
+                reporter.event(f"no more snapshots: {error.for_command_line()}")
 
         result = optimize(content, styles, config.options(), features=features, on_step=after)
     images.save_or_rescue(config.output, result.picture)

@@ -131,7 +131,7 @@ def optimize(
     except tf.errors.ResourceExhaustedError:
         raise UserError(
             f"a picture of {sizes[-1][1]}x{sizes[-1][0]} px does not fit in memory with its "
-            "features: lower --size"
+            "features: lower ‹size›"
         ) from None
     except KeyboardInterrupt:
         interrupted = True
@@ -202,7 +202,7 @@ class _Run:
         if not all(map(math.isfinite, losses)):
             raise UserError(
                 f"the loss is not finite in step {len(self.trace) + 1} ({losses.total:g}): lower "
-                "--style-weight, --content-weight or --tv-weight, or --learning-rate with adam"
+                "‹style_weight›, ‹content_weight› or ‹tv_weight›, or ‹learning_rate› with adam"
             )
         if self._is_first or losses.total < self.best_losses.total:
             self.best_losses, self.best_picture = losses, picture
@@ -385,7 +385,7 @@ class _Source:
                 "its short side"
             )
         if min(scaled) < MIN_SIZE:
-            flag = "--size" if self._role == "content" else "--style-size"
+            flag = "‹size›" if self._role == "content" else "‹style_size›"
             raise UserError(
                 f"{self.name}: is {scaled[1]}x{scaled[0]} px at {flag} {long_side}; its short side "
                 f"needs {MIN_SIZE} px: raise {flag}"
@@ -425,6 +425,6 @@ def _check_style_weights(options, styles):
     weights = options.style_image_weights
     if weights and len(weights) != len(styles):
         raise UserError(
-            f"--style-image-weights: {len(weights)} weights for {len(styles)} style images; "
+            f"‹style_image_weights›: {len(weights)} weights for {len(styles)} style images; "
             "give one for each"
         )

@@ -16,7 +16,6 @@ from fst.config import (
     check_ranges,
     check_shares,
     default_vgg_weights,
-    flag_of,
 )
 from fst.errors import UserError
 
@@ -117,7 +116,7 @@ class GatysOptions:
         if self.style_image_weights:
             check_shares("style_image_weights", self.style_image_weights)
         if self.style_weight == self.content_weight == 0:
-            raise UserError("--content-weight and --style-weight are both 0: nothing to work for")
+            raise UserError("‹content_weight› and ‹style_weight› are both 0: nothing to work for")
 
     @classmethod
     def from_preset(cls, preset, **options):
@@ -127,7 +126,7 @@ class GatysOptions:
             UserError: there is no such preset.
         """
         if preset not in PRESETS:
-            raise UserError(f"--preset is one of {', '.join(PRESETS)}, not '{preset}'")
+            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
         return cls(**{**PRESETS[preset], **options, "preset": preset})
 
     def check_depth(self, vgg_weights):
@@ -136,9 +135,7 @@ class GatysOptions:
         for field in LAYER_FIELDS:
             layers = getattr(self, field)
             its_own = layers == preset.get(field)
-            check_depth(
-                vgg_weights, layers, f"--preset {self.preset}" if its_own else flag_of(field)
-            )
+            check_depth(vgg_weights, layers, f"‹preset› {self.preset}" if its_own else f"‹{field}›")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,15 +177,15 @@ class GatysConfig(GatysOptions):
         if not self.sweep:  # Which may bring other layers, and checks them itself.
             self.check_depth(self.vgg_weights)
         if not self.style:
-            raise UserError("there is no STYLE: give a style image after the content image")
+            raise UserError("there is no ‹STYLE›: give a style image after the content image")
         if not self.output:
-            raise UserError("--output is missing: give -o FILE")
+            raise UserError("‹output› is missing: give a file")
         if self.snapshots < 0:
-            raise UserError(f"--snapshots must be from 0, not {self.snapshots}")
+            raise UserError(f"‹snapshots› must be from 0, not {self.snapshots}")
         given = self.style_image_weights
         if given and len(given) != len(self.style):
             raise UserError(
-                f"--style-image-weights: {len(given)} weights for {len(self.style)} style images; "
+                f"‹style_image_weights›: {len(given)} weights for {len(self.style)} style images; "
                 "give one for each"
             )
 
@@ -203,7 +200,7 @@ def _check_choices(config):
     for name, kind in get_type_hints(GatysOptions).items():
         value = getattr(config, name)
         if get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(f"{flag_of(name)} is one of {', '.join(get_args(kind))}, not '{value}'")
+            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
 
 
 _RANGES = (

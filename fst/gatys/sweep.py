@@ -135,7 +135,7 @@ def _run_all(config, axes, runs, content, styles):
                     if not done:
                         raise
                     reporter.begin("")
-                    reporter.event(f"failed: {title}: {error}")
+                    reporter.event(f"failed: {title}: {error.for_command_line()}")
                     continue
                 done.append((values, result.picture, _numbers(content, result)))
         except KeyboardInterrupt:

@@ -213,12 +213,24 @@ def decode_crop(data, size, resize_to, position, flip, name="photo"):
         rgb = colour.convert("RGB")
         if alpha is not None:
             rgb = Image.fromarray(over_white(np.asarray(rgb), np.asarray(alpha)))
-        side = size * min(rgb.size) / resize_to
-        top, left = ((full - side) * p for full, p in zip(rgb.size[::-1], position, strict=True))
-        # Pillow refuses a box that rounding has put outside, by however little.
-        box = (left, top, min(left + side, rgb.width), min(top + side, rgb.height))
-        crop = rgb.resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
-        return np.array(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop)
+        return _crop(rgb, size, resize_to, position, flip)
+
+
+def crop(picture, size, resize_to, position, flip):
+    """Cuts a training crop, uint8 `[size, size, 3]`, out of a picture, uint8 `[H, W, 3]`.
+
+    The other arguments are those of `decode_crop`.
+    """
+    return _crop(Image.fromarray(picture), size, resize_to, position, flip)
+
+
+def _crop(rgb, size, resize_to, position, flip):
+    side = size * min(rgb.size) / resize_to
+    top, left = ((full - side) * p for full, p in zip(rgb.size[::-1], position, strict=True))
+    # Pillow refuses a box that rounding has put outside, by however little.
+    box = (left, top, min(left + side, rgb.width), min(top + side, rgb.height))
+    found = rgb.resize((size, size), Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    return np.array(found.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else found)
 
 
 _limit_lock = threading.Lock()

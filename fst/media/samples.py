@@ -6,10 +6,19 @@ from fst import packages
 from fst.media import images
 
 _OF_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+_OF_MATPLOTLIB = "grace_hopper.jpg"
+_MORE = ("camera.png", "hubble_deep_field.jpg", "page.png", "grass.png", "brick.png")
 
 
-def photo_files():
+def photo_files(more=False):
     """Where the sample photos lie.
+
+    The first five are two portraits, a cat, a cup and a rocket among lights at dusk. `more` adds
+    buildings under a pale sky, the dark of space, a printed page, grass and a brick wall: what a
+    style must cope with besides, though of four of them there is no colour.
+
+    Args:
+        more: whether there are to be ten, to judge styles by, in place of the five to learn from.
 
     Returns:
         A dictionary from names to paths.
@@ -23,12 +32,14 @@ def photo_files():
 
     folder = Path(skimage.__file__).parent / "data"
     paths = [folder / name for name in _OF_SKIMAGE]
-    paths.append(Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    paths.append(Path(cbook.get_sample_data(_OF_MATPLOTLIB, asfileobj=False)))
+    if more:
+        paths += [folder / name for name in _MORE]
     return {path.stem: path for path in paths}
 
 
-def load(size):
-    """The sample photos at `size` px on their long side.
+def load(size, more=False):
+    """The sample photos at `size` px on their long side, five or ten (see `photo_files`).
 
     Returns:
         A dictionary from names to float32 `[H, W, 3]`, 0-255.
@@ -36,4 +47,4 @@ def load(size):
     Raises:
         UserError: scikit-image is not installed.
     """
-    return {name: images.load_rgb(path, size) for name, path in photo_files().items()}
+    return {name: images.load_rgb(path, size) for name, path in photo_files(more).items()}

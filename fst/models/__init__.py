@@ -1,4 +1,5 @@
 """The networks: the one that is trained, VGG19 that judges it, and the loss between the two.
 
-Of these only `network`, `perceptual`, `precision` and `vgg19` import Keras.
+Of these `keras_names`, `architecture` and `weights_file` do without Keras; `style_transfer` alone
+needs TensorFlow.
 """

@@ -11,14 +11,19 @@ field has since agreed on:
 * the input is padded to a multiple of the stride and the output cropped back, so that every size
   from 16 px keeps its exact height and width.
 
+Which layers there are stands in `fst.models.architecture`; here is what they compute.
+
 Pure Keras: nothing here names a backend.
 """
+
+import random
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from fst.models.architecture import EPSILON, RESIDUAL_BLOCKS, STRIDE
+from fst.models import architecture
+from fst.models.architecture import EPSILON, STRIDE
 from fst.models.precision import dtype_policy
 
 
@@ -179,40 +184,52 @@ class ConditionalNormalization(layers.Layer):
         return {**super().get_config(), "styles": self.styles, "epsilon": self.epsilon}
 
 
-def _convolution(x, filters, kernel, name, strides=1, initializer="glorot_uniform"):
-    x = ReflectionPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    return layers.Conv2D(
-        filters, kernel, strides=strides, kernel_initializer=initializer, name=f"{name}_conv"
-    )(x)
+class _Builder:
+    """The steps of `fst.models.architecture.walk` in Keras layers.
 
+    Args:
+        shares: the input that tells the style weights; None where there is one style only.
+        seeds: for the initial kernels, one after the other.
+    """
 
-class _Parts:
-    """The network's parts; `shares` are the style weights, None where there is one style only."""
+    def __init__(self, shares, seeds):
+        self._shares, self._seeds = shares, seeds
 
-    def __init__(self, shares=None):
-        self._shares = shares
+    def normalised(self, x, layer):
+        if layer.enlarge:
+            x = layers.UpSampling2D(2, interpolation="nearest", name=f"{layer.name}_resize")(x)
+        x = self._convolved(x, layer, keras.initializers.GlorotUniform(next(self._seeds)))
+        x = self._norm(layer.norm)(x)
+        return layers.Activation("relu", name=f"{layer.name}_relu")(x) if layer.activate else x
 
-    def normalised(self, x, filters, kernel, name, strides=1, activate=True):
-        x = _convolution(x, filters, kernel, name, strides)
-        x = self._norm(x, f"{name}_norm")
-        return layers.Activation("relu", name=f"{name}_relu")(x) if activate else x
+    def add(self, x, y, layer):
+        return layers.Add(name=f"{layer.name.removesuffix('_b')}_add")([x, y])
 
-    def residual(self, x, filters, name):
-        y = self.normalised(x, filters, 3, f"{name}_a")
-        y = self.normalised(y, filters, 3, f"{name}_b", activate=False)
-        return layers.Add(name=f"{name}_add")([x, y])
+    def pixels(self, x, layer):
+        # Small at first, so that training starts from a grey picture and not from black and white.
+        small = keras.initializers.VarianceScaling(
+            0.05, "fan_avg", "uniform", seed=next(self._seeds)
+        )
+        return BoundedPixels(name="pixels")(self._convolved(x, layer, small))
 
-    def upsampled(self, x, filters, name):
-        x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_resize")(x)
-        return self.normalised(x, filters, 3, name)
+    def _convolved(self, x, layer, initializer):
+        x = ReflectionPadding2D(layer.kernel // 2, name=f"{layer.name}_pad")(x)
+        return layers.Conv2D(
+            layer.outputs,
+            layer.kernel,
+            strides=layer.stride,
+            kernel_initializer=initializer,
+            name=layer.conv,
+        )(x)
 
-    def _norm(self, x, name):
+    def _norm(self, name):
         if self._shares is None:
-            return layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=name)(x)
-        return ConditionalNormalization(self._shares.shape[-1], name=name)([x, self._shares])
+            return layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=name)
+        norm = ConditionalNormalization(self._shares.shape[-1], name=name)
+        return lambda x: norm([x, self._shares])
 
 
-def build_network(width=32, dtype=None, styles=1):
+def build_network(width=32, dtype=None, styles=1, seed=None):
     """Builds the untrained network.
 
     Args:
@@ -223,6 +240,8 @@ def build_network(width=32, dtype=None, styles=1):
             in float32 whatever the policy.
         styles: how many styles the network holds. Each beyond the first adds a scale and a shift
             per normalised channel: 3,200 numbers at width 32.
+        seed: of the initial weights, which are then those after `keras.utils.set_random_seed`
+            with it, without touching any random state; when None they follow Keras's own.
 
     Returns:
         A `keras.Model` from `image`, float32 `[B, H, W, 3]` RGB in 0-255 with `H, W >= 16`, to
@@ -237,26 +256,34 @@ def build_network(width=32, dtype=None, styles=1):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
     with dtype_policy(dtype):
-        return _build(width, styles)
+        return _build(width, styles, _seeds(seed))
 
 
-def _build(width, styles):
+def _build(width, styles, seeds):
     image = keras.Input((None, None, 3), name="image")
     style = keras.Input((styles,), name="style") if styles > 1 else None
-    parts = _Parts(style)
     x = ToUnit(name="to_unit")(PadToStride(name="pad")(image))
-    x = parts.normalised(x, width, 9, "down1")
-    x = parts.normalised(x, 2 * width, 3, "down2", strides=2)
-    x = parts.normalised(x, 4 * width, 3, "down3", strides=2)
-    for block in range(RESIDUAL_BLOCKS):
-        x = parts.residual(x, 4 * width, f"residual{block + 1}")
-    x = parts.upsampled(x, 2 * width, "up1")
-    x = parts.upsampled(x, width, "up2")
-    # Small at first, so that training starts from a grey picture and not from black and white.
-    small = keras.initializers.VarianceScaling(0.05, "fan_avg", "uniform")
-    x = BoundedPixels(name="pixels")(_convolution(x, 3, 9, "rgb", initializer=small))
+    x = architecture.walk(architecture.layers(width), _Builder(style, seeds), x)
     inputs = image if style is None else [image, style]
     return keras.Model(inputs, CropLike(name="stylized")([x, image]), name="stylizer")
+
+
+def _seeds(seed):
+    """Seeds for one initializer after the other; each None where Keras shall choose."""
+    chosen = random.Random(seed)
+    while True:
+        # As Keras itself draws them, from Python's generator.
+        yield None if seed is None else chosen.randint(1, int(1e9))
+
+
+def width_of(network):
+    """The width of a network from `build_network`."""
+    return network.get_layer(architecture.FIRST.conv).filters
+
+
+def styles_of(network):
+    """How many styles a network from `build_network` holds."""
+    return network.inputs[1].shape[-1] if len(network.inputs) > 1 else 1
 
 
 def paint(network, photos, shares, training=False):
@@ -290,10 +317,10 @@ def fold(network, style):
         ValueError: `style` has another length.
     """
     style = np.asarray(style, np.float32)
-    styles = network.inputs[1].shape[-1]
+    styles = styles_of(network)
     if style.shape != (styles,):
         raise ValueError(f"the network holds {styles} styles, not {list(style.shape)}")
-    single = build_network(network.get_layer("down1_conv").filters, dtype="float32")
+    single = build_network(width_of(network), dtype="float32")
     for layer in network.layers:
         weights = layer.get_weights()
         if isinstance(layer, ConditionalNormalization):

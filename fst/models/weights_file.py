@@ -8,7 +8,7 @@ import io
 import h5py
 import numpy as np
 
-from fst.models.architecture import shapes
+from fst.models.architecture import FIRST, layers
 
 
 def read(path, width, styles=None):
@@ -38,12 +38,12 @@ def read(path, width, styles=None):
 
 def is_gallery(weights):
     """Whether scale and shift have a row for each style, as where there are several."""
-    return np.ndim(weights["down1_norm"][0]) == 2
+    return np.ndim(weights[FIRST.norm][0]) == 2
 
 
 def count_styles(weights):
     """How many styles there are in what `read` returned."""
-    return len(weights["down1_norm"][0]) if is_gallery(weights) else 1
+    return len(weights[FIRST.norm][0]) if is_gallery(weights) else 1
 
 
 def fold(weights, mixture):
@@ -102,7 +102,7 @@ def _by_layer(file):
 
 def _rows(found):
     """`(styles,)` where there are several, else `()`: how the shapes of scale and shift begin."""
-    first = found.get("down1_norm")
+    first = found.get(FIRST.norm)
     return first[0].shape[:1] if first and first[0].ndim == 2 else ()
 
 
@@ -112,14 +112,15 @@ def _of_width(found, width, rows):
     Raises:
         ValueError: it does not.
     """
-    for name, shape in shapes(width).items():
-        wanted = {f"{name}_conv": [shape, shape[3:]]}
-        if name != "rgb":
-            wanted[f"{name}_norm"] = [rows + shape[3:]] * 2
-        for layer, expected in wanted.items():
-            given = [array.shape for array in found.get(layer, ())]
+    for layer in layers(width):
+        channels = layer.shape[3:]
+        wanted = {layer.conv: [layer.shape, channels]}
+        if layer.normalise:
+            wanted[layer.norm] = [rows + channels] * 2
+        for name, expected in wanted.items():
+            given = [array.shape for array in found.get(name, ())]
             if given != expected:
-                raise ValueError(f"layer {layer} has the arrays {given}, not {expected}")
-            if not all(np.isfinite(array).all() for array in found[layer]):
-                raise ValueError(f"layer {layer} holds values that are not finite")
+                raise ValueError(f"layer {name} has the arrays {given}, not {expected}")
+            if not all(np.isfinite(array).all() for array in found[name]):
+                raise ValueError(f"layer {name} holds values that are not finite")
     return found

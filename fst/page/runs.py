@@ -1,4 +1,4 @@
-"""Trainings in the background: `train.py` as a process of its own, one at a time.
+"""Trainings in the background: `fst train` as a process of its own, one at a time.
 
 runs/.current.json  which training was started last, and its process
 runs/<name>/        the style picture and the log of each
@@ -27,7 +27,8 @@ from fst.errors import UserError
 from fst.media import images, samples
 from fst.page import uploads
 
-_PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
+_PROGRAM = ("-m", "fst", "train")
+_SOURCE = Path(__file__).resolve().parents[2]  # Where that is found, installed or not.
 _CURRENT, _LOCK = ".current.json", ".lock"  # No style is called so: names begin with a letter.
 _LONGEST = 60  # letters of a name
 _JUDGED_BY = 30  # steps, of which the speed is taken for that of the rest
@@ -128,7 +129,7 @@ class Runs:
         preset = options.pop("preset", TrainingConfig.preset)
         config = TrainingConfig.from_preset(preset, str(path), **options)
         given = {"preset": preset, **{key: value for key, value in options.items() if value != ""}}
-        command = [sys.executable, str(_PROGRAM), str(path), *words_of(given)]
+        command = [sys.executable, *_PROGRAM, str(path), *words_of(given)]
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in [*path.parent.glob("style.*"), path.parent / "log.txt"]:
             old.unlink(missing_ok=True)  # Of a training that came to nothing.
@@ -191,6 +192,7 @@ class Runs:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, "PYTHONPATH": _search_path()},
             )
         run = dataclasses.replace(run, pid=process.pid)
         _wait_until_known(run, process)
@@ -202,6 +204,12 @@ class Runs:
 def _suffix(name):
     suffix = Path(name).suffix.lower()
     return suffix if suffix in images.EXTENSIONS else ".jpg"
+
+
+def _search_path():
+    """PYTHONPATH for a process that is to find the same `fst` as this one."""
+    given = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(_SOURCE), *([given] if given else [])])
 
 
 def _sample_previews():

@@ -47,18 +47,18 @@ def choose(name="auto", precision="float32"):
             not offer the precision.
     """
     if name not in ("auto", *PACKAGES):
-        raise UserError(f"--engine is one of auto, {', '.join(PACKAGES)}, not '{name}'")
+        raise UserError(f"‹engine› is one of auto, {', '.join(PACKAGES)}, not '{name}'")
     if precision not in _PRECISIONS:
-        raise UserError(f"--precision is one of {', '.join(_PRECISIONS)}, not '{precision}'")
+        raise UserError(f"‹precision› is one of {', '.join(_PRECISIONS)}, not '{precision}'")
     if name == "auto":
         name = "openvino" if precision == "bfloat16" else _fastest()
     if missing := packages.missing(*PACKAGES[name]):
         raise UserError(
-            f"--engine {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
-            "or use --engine tensorflow"
+            f"‹engine› {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
+            "or use ‹engine› tensorflow"
         )
     if precision != "float32" and name != "openvino":
-        raise UserError(f"--precision {precision} is offered by --engine openvino, not by {name}")
+        raise UserError(f"‹precision› {precision} is offered by ‹engine› openvino, not by {name}")
     return name
 
 
@@ -134,7 +134,7 @@ def _of_onnx(name, precision, arranged, norms_as_inputs=False):
         run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
     except ImportError as error:  # Installed, and yet of no use: for another system, or in part.
         raise UserError(
-            f"--engine {name} cannot be loaded ({first_line(error)}); use --engine tensorflow"
+            f"‹engine› {name} cannot be loaded ({first_line(error)}); use ‹engine› tensorflow"
         ) from error
 
     def run_one(image, others=None):

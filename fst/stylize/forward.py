@@ -1,8 +1,9 @@
 """The network's forward pass, arranged for speed and written down once for every engine.
 
-`fst.models.network` tells what the network computes; `forward` computes the same from trained
-weights, in steps that an engine offers (`forward_tensorflow`, `forward_onnx`, `strips`). What is
-not arithmetic that the result needs is taken away before anything runs:
+`fst.models.architecture` tells the layers, `fst.models.network` what each computes; `forward`
+computes the same from trained weights, in steps that an engine offers (`forward_tensorflow`,
+`forward_onnx`, `strips`). What is not arithmetic that the result needs is taken away before
+anything runs:
 
 * Pixels are centred and scaled by the first convolution's weights, and no convolution before a
   normalisation adds its bias: the normalisation would take away any constant again.
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fst.models.architecture import RESIDUAL_BLOCKS
+from fst.models.architecture import FIRST, LAST, layers, walk
 
 CENTRE = 128.0
 """Taken from pixel values first: differences to it are exact even in bfloat16."""
@@ -36,7 +37,7 @@ CROP = 3
 class Arranged(NamedTuple):
     """Trained weights, arranged for `forward`; all arrays are float32.
 
-    `kernels` holds by layer `[height, width, in, out]`, for `up1` and `up2` those of a transposed
+    `kernels` holds by layer `[height, width, in, out]`, for one that enlarges that of a transposed
     convolution, `[4, 4, out, in]`; `norms` holds by layer scale and shift, `[out]` each; `bias` is
     the last convolution's, `[12]`.
     """
@@ -50,25 +51,15 @@ def forward(steps, image):
     """The stylised image, by the steps of an engine.
 
     Args:
-        steps: has three methods. `normalised(x, name, stride=1, enlarge=False, activate=True)` is
-            the convolution of layer `name`, of `x` mirrored at its borders (with `enlarge` the
-            transposed one, of `x` with its borders repeated), then instance normalisation, then
-            the rectifier if `activate`; `add(x, y)`; `pixels(x)` is the last convolution, as
-            pixel values 0-255.
+        steps: as for `fst.models.architecture.walk`. `normalised(x, layer)` is the convolution of
+            `x` mirrored at its borders (where the layer enlarges, the transposed one, of `x` with
+            its borders repeated), then instance normalisation, then the rectifier if it activates.
         image: what `normalised` takes for the image: pixel values less `CENTRE`.
 
     Returns:
         What `pixels` returned.
     """
-    x = steps.normalised(image, "down1")
-    x = steps.normalised(x, "down2", stride=2)
-    x = steps.normalised(x, "down3", stride=2)
-    for block in range(1, RESIDUAL_BLOCKS + 1):
-        y = steps.normalised(x, f"residual{block}_a")
-        x = steps.add(x, steps.normalised(y, f"residual{block}_b", activate=False))
-    x = steps.normalised(x, "up1", enlarge=True)
-    x = steps.normalised(x, "up2", enlarge=True)
-    return steps.pixels(x)
+    return walk(layers(), steps, image)  # An engine goes by its weights: any width will do.
 
 
 def arrange(weights):
@@ -81,20 +72,17 @@ def arrange(weights):
     Returns:
         `Arranged`.
     """
-    kernels = {
-        name.removesuffix("_conv"): arrays[0]
-        for name, arrays in weights.items()
-        if name.endswith("_conv")
-    }
-    kernels["down1"] = kernels["down1"] / np.float32(127.5)
-    kernels["up1"], kernels["up2"] = _enlarging(kernels["up1"]), _enlarging(kernels["up2"])
-    kernels["rgb"] = _of_blocks(kernels["rgb"])
-    norms = {
-        name.removesuffix("_norm"): tuple(arrays)
-        for name, arrays in weights.items()
-        if name.endswith("_norm")
-    }
-    return Arranged(kernels, norms, np.tile(weights["rgb_conv"][1], BLOCK * BLOCK))
+    kernels = {layer.name: _kernel(layer, weights[layer.conv][0]) for layer in layers()}
+    norms = {layer.name: tuple(weights[layer.norm]) for layer in layers() if layer.normalise}
+    return Arranged(kernels, norms, np.tile(weights[LAST.conv][1], BLOCK * BLOCK))
+
+
+def _kernel(layer, kernel):
+    if layer.name == FIRST.name:
+        return kernel / np.float32(127.5)
+    if layer.name == LAST.name:
+        return _of_blocks(kernel)
+    return _enlarging(kernel) if layer.enlarge else kernel
 
 
 def stored(array):

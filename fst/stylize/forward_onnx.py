@@ -89,19 +89,19 @@ class _Steps:
     def __init__(self, graph, arranged):
         self._graph, self._arranged = graph, arranged
 
-    def normalised(self, x, name, stride=1, enlarge=False, activate=True):
-        kernel = self._arranged.kernels[name]
-        x = self._enlarged(x, kernel) if enlarge else self._convolved(x, kernel, stride)
-        scale, shift = self._norm(name)
+    def normalised(self, x, layer):
+        kernel = self._arranged.kernels[layer.name]
+        x = self._enlarged(x, kernel) if layer.enlarge else self._convolved(x, kernel, layer.stride)
+        scale, shift = self._norm(layer.name)
         x = self._graph.op("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
-        return self._graph.op("Relu", x) if activate else x
+        return self._graph.op("Relu", x) if layer.activate else x
 
-    def add(self, x, y):
+    def add(self, x, y, layer):
         return self._graph.op("Add", x, y)
 
-    def pixels(self, x):
+    def pixels(self, x, layer):
         op = self._graph.op
-        x = self._convolved(x, self._arranged.kernels["rgb"], BLOCK, self._arranged.bias)
+        x = self._convolved(x, self._arranged.kernels[layer.name], BLOCK, self._arranged.bias)
         x = op("DepthToSpace", x, blocksize=BLOCK)
         one, half = (self._graph.constant(np.float32(value)) for value in (1.0, 127.5))
         x = op("Div", x, op("Sqrt", op("Add", op("Mul", x, x), one)))

@@ -42,17 +42,18 @@ class Steps:
     def __init__(self, arranged: Arranged, fused=True):
         self._arranged, self._normalise = arranged, _fused if fused else _plain
 
-    def normalised(self, x, name, stride=1, enlarge=False, activate=True):
-        kernel = self._arranged.kernels[name]
-        x = enlarged(bordered(x), kernel) if enlarge else _convolved(x, kernel, stride)
-        x = self._normalise(x, *self._arranged.norms[name])
-        return tf.nn.relu(x) if activate else x
+    def normalised(self, x, layer):
+        kernel = self._arranged.kernels[layer.name]
+        x = enlarged(bordered(x), kernel) if layer.enlarge else _convolved(x, kernel, layer.stride)
+        x = self._normalise(x, *self._arranged.norms[layer.name])
+        return tf.nn.relu(x) if layer.activate else x
 
-    def add(self, x, y):
+    def add(self, x, y, layer):
         return x + y
 
-    def pixels(self, x):
-        return as_pixels(_convolved(x, self._arranged.kernels["rgb"], BLOCK), self._arranged.bias)
+    def pixels(self, x, layer):
+        kernel = self._arranged.kernels[layer.name]
+        return as_pixels(_convolved(x, kernel, BLOCK), self._arranged.bias)
 
 
 def mirrored(x, rows, axes=(1, 2)):

@@ -20,13 +20,14 @@ import numpy as np
 import tensorflow as tf
 
 from fst.errors import UserError
-from fst.models.architecture import EPSILON, MIN_SIZE, RESIDUAL_BLOCKS, STRIDE
+from fst.models.architecture import EPSILON, MIN_SIZE, STRIDE, layers
 from fst.stylize.forward import BLOCK, CENTRE, forward
 from fst.stylize.forward_tensorflow import as_pixels, batch_norm, bordered, enlarged, mirrored
 
 _IN_MEMORY = 256 * 2**20  # bytes: larger planes go to a file
 _HALF_MAX = 65504.0
-_PASSES = 3 + 3 * RESIDUAL_BLOCKS + 3  # over the whole picture: one for each step of `forward`
+# Over the whole picture, one for each step of `forward`.
+_PASSES = sum(1 + layer.closes for layer in layers())
 
 
 def stylise_in_strips(arranged, image, rows, progress=None):
@@ -60,7 +61,7 @@ def stylise_in_strips(arranged, image, rows, progress=None):
         raise UserError(
             f"a picture of {width}x{height} px needs about {40 * height * width >> 20} MiB in "
             f"{tempfile.gettempdir()}, which is full: set TMPDIR to a folder with more room, or "
-            "make the picture smaller with --max-size"
+            "make the picture smaller first"
         ) from error
 
 
@@ -84,9 +85,13 @@ class _Steps:
         self._height, self._rows = height, rows
         self._progress, self._passes = progress, 0
 
-    def normalised(self, x, name, stride=1, enlarge=False, activate=True):
-        height = 2 * x.height if enlarge else -(-x.height // stride)
-        convolve = self._enlargement(x, name) if enlarge else self._convolution(x, name, stride)
+    def normalised(self, x, layer):
+        height = 2 * x.height if layer.enlarge else -(-x.height // layer.stride)
+        convolve = (
+            self._enlargement(x, layer.name)
+            if layer.enlarge
+            else self._convolution(x, layer.name, layer.stride)
+        )
         statistics, plane = _Statistics(), None
         for top, bottom in self._strips(height):
             found = convolve(top, bottom)
@@ -95,10 +100,10 @@ class _Steps:
                 plane = plane or _Plane(height, *found.shape[2:])
                 plane.write(top, found)
         raw = _Rows(height, plane.read if plane else convolve)
-        scale, shift = self._arranged.norms[name]
-        return raw.mapped(_normalisation(scale, shift, *statistics.result(), activate))
+        scale, shift = self._arranged.norms[layer.name]
+        return raw.mapped(_normalisation(scale, shift, *statistics.result(), layer.activate))
 
-    def add(self, x, y):
+    def add(self, x, y, layer):
         plane = None
         for top, bottom in self._strips(x.height):
             found = x.read(top, bottom) + y.read(top, bottom)
@@ -107,8 +112,8 @@ class _Steps:
             plane.write(top, found)
         return _Rows(x.height, plane.read, plane)
 
-    def pixels(self, x):
-        convolve = self._convolution(x, "rgb", BLOCK)
+    def pixels(self, x, layer):
+        convolve = self._convolution(x, layer.name, BLOCK)
         stylised = None
         for top, bottom in self._strips(x.height):
             found = as_pixels(convolve(top // BLOCK, bottom // BLOCK), self._arranged.bias)[0]

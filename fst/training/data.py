@@ -52,6 +52,32 @@ class Photo(NamedTuple):
     name: str
     read: Callable[[], bytes]
 
+    def crop(self, *how):
+        """A training crop; the arguments are those of `images.crop`."""
+        return images.decode_crop(self.read(), *how, self.name)
+
+    def picture(self, long_side):
+        """The whole photo, float32 `[H, W, 3]`, 0-255, with this long side in px."""
+        return images.load_rgb(self.name, long_side, data=self.read())
+
+
+class ArrayPhoto(NamedTuple):
+    """One content photo that was handed in, uint8 `[H, W, 3]`."""
+
+    name: str
+    pixels: np.ndarray
+
+    def crop(self, *how):
+        """As `Photo.crop`."""
+        return images.crop(self.pixels, *how)
+
+    def picture(self, long_side):
+        """As `Photo.picture`."""
+        height, width = self.pixels.shape[:2]
+        scale = long_side / max(height, width)
+        sides = (max(1, round(side * scale)) for side in (height, width))
+        return images.resize(self.pixels, *sides).astype(np.float32)
+
 
 class _Photos:
     """What both kinds share: crops by index, and a record of the photos that were skipped.
@@ -102,12 +128,15 @@ class _Photos:
             draw = functools.partial(_style_of, seed=self.seed, styles=styles)
             return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
 
+        steps = (config.steps - start_step) * replicas
         return (
             self._elements(start_step * batch)
             .filter(lambda index, *_: index % batch // share == worker)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(share // replicas, drop_remainder=True)
-            .take((config.steps - start_step) * replicas)
+            .take(steps)
+            # Keras, told the number, does not try for one more, which would count as a step.
+            .apply(tf.data.experimental.assert_cardinality(steps))
             .prefetch(tf.data.AUTOTUNE)
         )
 
@@ -123,7 +152,7 @@ class _Photos:
         """
         for photo in wanted:
             try:
-                yield photo.name, images.load_rgb(photo.name, long_side, data=photo.read())
+                yield photo.name, photo.picture(long_side)
             except images.ImageError as error:
                 self.skipped.setdefault(photo.name, str(error))
 
@@ -138,36 +167,33 @@ class _Photos:
         try:
             for photo in self._candidates(int(index), *candidates):
                 try:
-                    return images.decode_crop(
-                        photo.read(), size, resize_to, position, flip, photo.name
-                    )
+                    return photo.crop(size, resize_to, position, flip)
                 except images.ImageError as error:
                     self.skipped.setdefault(photo.name, str(error))
             raise UserError(self._all_broken())
-        except UserError as error:
+        except (UserError, ValueError) as error:
             # TensorFlow would turn it into an error of its own, with a traceback inside its text.
             self._failure = error
             raise
 
 
-class FilePhotos(_Photos):
-    """Photos in files.
+class _ListedPhotos(_Photos):
+    """Photos of which any can be had at any time, in an order drawn anew for every epoch.
 
     Args:
-        paths: a dictionary from names to paths.
-        where: what an error calls them all together.
+        listed: a dictionary from names to what `make` makes a photo of.
+        make: a function of a name and that.
         holdout, seed: see `open_photos`.
     """
 
-    def __init__(self, paths, where, *, holdout=0, seed=1):
+    def __init__(self, listed, make, *, holdout=0, seed=1):
         super().__init__(seed)
-        self._where = where
         # By a hash of the name: the same photos stay out whatever the seed, the style or the
         # photos beside them.
-        out = sorted(paths, key=_hash)[: min(holdout, len(paths) // 10)]
-        self.held_out = [_in_file(name, paths[name]) for name in out]
+        out = sorted(listed, key=_hash)[: min(holdout, len(listed) // 10)]
+        self.held_out = [make(name, listed[name]) for name in out]
         kept = set(out)
-        self._photos = [_in_file(name, path) for name, path in paths.items() if name not in kept]
+        self._photos = [make(name, item) for name, item in listed.items() if name not in kept]
 
     def __len__(self):
         return len(self._photos)
@@ -184,6 +210,20 @@ class FilePhotos(_Photos):
         # Round the same epoch: beyond its end the next one could bring the broken ones again.
         for place in itertools.chain(order[start:], order[:start]):
             yield self._photos[place]
+
+
+class FilePhotos(_ListedPhotos):
+    """Photos in files.
+
+    Args:
+        paths: a dictionary from names to paths.
+        where: what an error calls them all together.
+        holdout, seed: see `open_photos`.
+    """
+
+    def __init__(self, paths, where, *, holdout=0, seed=1):
+        super().__init__(paths, _in_file, holdout=holdout, seed=seed)
+        self._where = where
 
     def _all_broken(self):
         return f"--content: none of the {len(self._photos)} photos in {self._where} can be read"
@@ -216,6 +256,150 @@ class SamplePhotos(FilePhotos):
         paths = samples.photo_files()
         super().__init__(paths, "the installed packages", seed=seed)
         self.notes.append(f"no --content was given: training on {len(paths)} sample photos")
+
+
+def take_photos(given, *, holdout=0, seed=1):
+    """Content photos that a caller hands in.
+
+    Args:
+        given: pictures `[H, W, 3]`, RGB, 0-255, of any sizes: an array `[N, H, W, 3]` or another
+            sequence, whose order is drawn anew for every epoch; or a `tf.data.Dataset` or other
+            iterable, which is taken as it comes, and again from its beginning when it ends. Or
+            what `open_photos` returned.
+        holdout, seed: see `open_photos`; of an iterable no photos are kept out.
+
+    Raises:
+        ValueError: it holds no pictures, or others.
+    """
+    if isinstance(given, _Photos):
+        return given
+    if isinstance(given, (str, Path)):
+        raise ValueError(
+            f"photos: is the text '{given}'; a folder is named by the config's content"
+        )
+    if hasattr(given, "__len__") and hasattr(given, "__getitem__"):
+        return ListedArrays(given, holdout=holdout, seed=seed)
+    if not hasattr(given, "__iter__"):
+        raise ValueError(f"photos: {type(given).__name__} is neither a sequence nor an iterable")
+    return StreamedArrays(given, seed=seed)
+
+
+class ListedArrays(_ListedPhotos):
+    """A sequence of pictures; see `take_photos`."""
+
+    def __init__(self, given, *, holdout=0, seed=1):
+        if not len(given):
+            raise ValueError("photos: holds none")
+        listed = {f"photo {index}": index for index in range(len(given))}
+        _as_pixels(given[0], "photo 0")  # Now, and not after a minute of compiling.
+
+        def make(name, index):
+            return _LatePhoto(name, functools.partial(_pixels_at, given, index, name))
+
+        super().__init__(listed, make, holdout=holdout, seed=seed)
+
+    def _all_broken(self):
+        return "photos: none of them can be read"
+
+
+class _LatePhoto(NamedTuple):
+    """A photo of a sequence, which may make its items only when they are asked for."""
+
+    name: str
+    get: Callable[[], ArrayPhoto]
+
+    def crop(self, *how):
+        return self.get().crop(*how)
+
+    def picture(self, long_side):
+        return self.get().picture(long_side)
+
+
+def _pixels_at(given, index, name):
+    return ArrayPhoto(name, _as_pixels(given[index], name))
+
+
+class StreamedArrays(_Photos):
+    """Pictures that come one after another; see `take_photos`."""
+
+    def __init__(self, given, *, seed=1):
+        super().__init__(seed)
+        self._given, self._drawn = given, 0
+        first = iter(given)
+        # What comes only once is looked at, and then comes all the same.
+        self._once = first if first is given else None
+        self._head = [
+            ArrayPhoto(f"photo {n}", _as_pixels(picture, f"photo {n}"))
+            for n, picture in enumerate(itertools.islice(first, _LOOKED_AT))
+        ]
+        if not self._head:
+            raise ValueError("photos: holds none")
+
+    def __len__(self):
+        return self._drawn
+
+    def __iter__(self):
+        return iter(self._head)
+
+    def _elements(self, start):
+        return tf.data.Dataset.from_generator(
+            functools.partial(self._numbered, start),
+            output_signature=(
+                tf.TensorSpec([], tf.int64),
+                tf.TensorSpec([None, None, 3], tf.uint8),
+            ),
+        )
+
+    def _numbered(self, start):
+        try:
+            for index, pixels in enumerate(self._endless()):
+                self._drawn = max(self._drawn, index + 1)
+                if index >= start:
+                    yield index, pixels
+        except (UserError, ValueError) as error:
+            self._failure = error
+            raise
+
+    def _endless(self):
+        if self._once is not None:
+            yield from (photo.pixels for photo in self._head)
+            yield from (_as_pixels(picture, "one of them") for picture in self._once)
+            raise ValueError(
+                "photos: came to an end, and cannot be begun again: hand in a sequence, a "
+                "tf.data.Dataset, or one that repeats"
+            )
+        while True:
+            for number, picture in enumerate(self._given):
+                yield _as_pixels(picture, f"photo {number}")
+
+    def _candidates(self, index, pixels):
+        yield ArrayPhoto(f"photo {index}", pixels)
+
+    def _all_broken(self):
+        return "photos: one of them cannot be cropped"
+
+
+_LOOKED_AT = 4  # photos of a stream, which the previews show
+
+
+def _as_pixels(picture, name):
+    """A picture that was handed in, as uint8 `[H, W, 3]`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    array = np.asarray(picture)
+    if array.ndim != 3 or array.shape[2] != 3 or min(array.shape[:2]) < images.MIN_SIDE:
+        hint = "; unbatch() it" if array.ndim == 4 else ""
+        raise ValueError(
+            f"photos: {name} has the shape {list(array.shape)}, not [H, W, 3] with sides of at "
+            f"least {images.MIN_SIDE} px{hint}"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise ValueError(f"photos: {name} is of {array.dtype}, not of finite numbers in 0-255")
+    return images.to_levels(array)
 
 
 def _hash(name):

@@ -67,8 +67,8 @@ class StylesHistory:
         _begin(path, STYLES_COLUMNS, keep)
 
     def add(self, by_style):
-        """Adds what `fst.training.loop.StepResult.by_style` tells, `[styles, 3]`."""
-        self._sums += by_style
+        """Adds what `StepResult.by_style` tells of a step, or the sum of some, `[styles, 4]`."""
+        self._sums += by_style[:, :3]
 
     def write(self, step):
         """Writes a row for every style that was trained since the last time.

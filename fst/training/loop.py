@@ -4,18 +4,20 @@
                   ▲                                  │
                   └─────────── Adam ◄── gradient ────┘
 
-`train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`. Of
+`train` is the whole of it, `run_steps` the loop, `TrainingStep` its inside: one `tf.function`
+around a step of `fst.models.style_transfer.StyleTransfer`, by which Keras's `fit` learns too. Of
 several styles every photo of a batch gets its own (Dumoulin et al. 2017, section 2.2).
 """
 
 import contextlib
+import random
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from fst import checkpoint, files, packages
@@ -23,55 +25,63 @@ from fst.config import NOTHING
 from fst.errors import UserError, first_line
 from fst.export import export_styles
 from fst.models import perceptual
-from fst.models.lattice import lattice_term
-from fst.models.network import build_network, paint
+from fst.models.network import build_network
 from fst.models.precision import resolve
-from fst.training import gallery, workers
+from fst.models.style_transfer import StepResult, StyleTransfer
+from fst.training import gallery, handed_in, workers
 from fst.training.card import make_card, measure
-from fst.training.data import open_photos
+from fst.training.data import open_photos, take_photos
+from fst.training.guard import Jumped
+from fst.training.handed_in import OUR_OWN, HandedIn
 from fst.training.history import draw_curves
-from fst.training.previews import Previews
-from fst.training.recorders import Recorders
+from fst.training.own_network import write_own_network
+from fst.training.previews import choose_previews
+from fst.training.recorders import make_recorders
 from fst.training.start import freeze_convolutions, start_from
 from fst.training.state import State, clean
 from fst.training.style_images import open_styles
 
 WARMUP_STEPS = 100
 
-
-class StepResult(NamedTuple):
-    """What a step found, before it corrected anything.
-
-    `terms` are the batch's `LossTerms`, `by_style` float32 `[styles, 3]`: for every style the sums
-    of its photos' content and style terms, and how many photos there were.
-    """
-
-    terms: perceptual.LossTerms
-    by_style: object
+GOINGS_BACK = 3
+"""How often a run goes back where its loss jumps, before it ends."""
 
 
 class TrainingStep:
-    """One training step: the network sees photos, the loss judges, Adam corrects.
+    """One training step: the network sees photos, the loss judges, the optimizer corrects.
+
+    Attributes:
+        model: the `StyleTransfer`, compiled; `network`, `loss` and `optimizer` are its parts.
 
     Args:
         config: a `TrainingConfig`.
         styles: the style images, each float32 `[H, W, 3]`, 0-255.
         strategy: the `tf.distribute.Strategy` that holds the variables.
+        given: what of the parts was handed in.
     """
 
-    def __init__(self, config, styles, strategy):
-        self.strategy = strategy
+    def __init__(self, config, styles, strategy, given=OUR_OWN):
+        self.strategy, self.given = strategy, given
         self.precision = precision = resolve(config.precision)
         with strategy.scope():
-            keras.utils.set_random_seed(config.seed)
-            self.network = build_network(config.width, precision, len(styles))
+            self.network = given.network
+            if given.network is None:
+                count = len(styles)
+                self.network = build_network(config.width, precision, count, config.seed)
             if config.learn == "style":
                 freeze_convolutions(self.network)
-            self.loss = build_loss(config, styles, precision)
-            self.optimizer = build_optimizer(config)
+            self.loss = given.loss or build_loss(config, styles, precision)
+            self.model = StyleTransfer(
+                self.network,
+                self.loss,
+                lattice_weight=config.lattice_weight,
+                clip_norm=config.clip_norm,
+            )
+            self._rate = build_rate(config)
+            self.model.compile(given.optimizer or build_optimizer(config, self._rate))
+            self.optimizer = self.model.optimizer
+            handed_in.check_optimizer(self.optimizer, self.network)
             self.optimizer.build(self.network.trainable_variables)
-        self._replicas, self._clip_norm = strategy.num_replicas_in_sync, config.clip_norm
-        self._lattice_weight = config.lattice_weight
         # Without AutoGraph, which would read the source anew: it may be edited while a run goes on.
         self._function = tf.function(
             self._run, jit_compile=_use_xla(config, strategy), autograph=False
@@ -82,66 +92,106 @@ class TrainingStep:
         with self.strategy.scope():
             return self._function(*batch)
 
+    def lower_rate(self, jumps, restored=False):
+        """Lowers the learning rate to half for each of so many jumps.
+
+        Args:
+            jumps: all until now; the optimizer's rate has been lowered for all but the last.
+            restored: it has been for that one too, where it is among the optimizer's variables.
+
+        Raises:
+            UserError: it follows a schedule that was handed in.
+        """
+        if self.given.optimizer is None:
+            self._rate.factor.assign(0.5**jumps)
+            return
+        if restored:
+            return
+        try:
+            self.optimizer.learning_rate = 0.5 * float(self.optimizer.learning_rate)
+        except TypeError as error:  # From Keras, where there is a schedule.
+            raise UserError(
+                "the loss has jumped, and the optimizer that was handed in has a schedule of its "
+                "own: lower its learning rate"
+            ) from error
+
     def _run(self, photos, styles):
         if not tf.distribute.has_strategy():
-            return self._on_replica(photos, styles)
-        terms, by_style = self.strategy.run(self._on_replica, (photos, styles))
+            return self.model.learn(photos, styles)
+        result = self.strategy.run(self.model.learn, (photos, styles))
         reduce, how = self.strategy.reduce, tf.distribute.ReduceOp
-        mean = (reduce(how.MEAN, term, axis=None) for term in terms)
-        return StepResult(perceptual.LossTerms(*mean), reduce(how.SUM, by_style, axis=None))
-
-    def _on_replica(self, photos, styles):
-        shares = tf.one_hot(styles, self.loss.styles)
-        content = self.loss.content_features(photos)
-        with tf.GradientTape() as tape:
-            stylised = paint(self.network, photos, shares, training=True)
-            each = self.loss.of_each(stylised, content, shares)
-            terms = perceptual.LossTerms(*map(tf.reduce_mean, each))
-            # The network's own losses keep its output off the ends of the pixel range.
-            objective = terms.total + sum(self.network.losses)
-            if self._lattice_weight:
-                objective += self._lattice_weight * tf.reduce_mean(lattice_term(stylised))
-            # Each replica has its share of the batch, and the optimizer adds their gradients up.
-            objective = self.optimizer.scale_loss(objective / self._replicas)
-        variables = self.network.trainable_variables
-        gradients = self._clipped(tape.gradient(objective, variables))
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        counted = tf.stack([each.content, each.style, tf.ones_like(each.style)], axis=1)
-        return StepResult(terms, tf.matmul(shares, counted, transpose_a=True))
-
-    def _clipped(self, gradients):
-        """The gradients, shortened together where they are longer than `--clip-norm`.
-
-        Not by the optimizer's own option, which measures each replica's gradients alone.
-        """
-        if self._replicas > 1:
-            context, how = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.SUM
-            gradients = context.all_reduce(how, gradients)
-        limit = self.optimizer.scale_loss(tf.constant(self._clip_norm))
-        gradients, _ = tf.clip_by_global_norm(gradients, limit)
-        # The optimizer will add up what all replicas have, which is the same by now.
-        return [gradient / self._replicas for gradient in gradients]
+        means = [reduce(how.MEAN, value, axis=None) for value in (result.objective, *result.terms)]
+        by_style = reduce(how.SUM, result.by_style, axis=None)
+        return StepResult(means[0], perceptual.LossTerms(*means[1:]), by_style)
 
 
-def train(config, on_progress=None, on_event=print):
+def train(
+    config,
+    on_progress=None,
+    on_event=print,
+    *,
+    photos=None,
+    network=None,
+    loss=None,
+    optimizer=None,
+    callbacks=(),
+):
     """Trains a style, or goes on with its training, and writes `<output>/<name>/`.
+
+    What is handed in takes the place of what `config` describes; a run is gone on with by handing
+    in the same again.
 
     Args:
         config: a `fst.config.TrainingConfig`.
         on_progress: called about once a second with a `Progress`.
         on_event: called with a line of text for what happens once, such as resuming.
+        photos: the content photos, each `[H, W, 3]`, RGB, 0-255: see
+            `fst.training.data.take_photos`.
+        network: a `keras.Model` from photos `[B, H, W, 3]`, 0-255, of any size to pictures of the
+            same; of several styles it takes the list of them and the shares `[B, styles]`. It is
+            trained as it is, from its own weights. If it is not from `build_network` of
+            `config.width`, it is written as `network.keras` and as a SavedModel, and `fst.load`
+            does not take it.
+        loss: a `PerceptualLoss` of these styles, or what has its `content_features`, `of_each` and
+            `styles`.
+        optimizer: of Keras, new.
+        callbacks: of Keras. Their `model` is the `StyleTransfer`, the whole run one epoch, and the
+            logs are each batch's own `loss` and terms; `stop_training` ends the run early.
 
     Returns:
         The finished `fst.checkpoint.Checkpoint`.
 
     Raises:
         UserError: whatever the user can put right; the state on disk is then the last good one.
+        ValueError: what was handed in cannot work; it names the argument.
     """
+    given, callbacks = HandedIn(network, loss, optimizer), list(callbacks)
+    handed_in.check(config, given, callbacks)
+    with _own_random_state():
+        return _train(config, on_progress, on_event, photos, given, callbacks)
+
+
+@contextlib.contextmanager
+def _own_random_state():
+    """Gives Python's and NumPy's random state back as they were.
+
+    The initial weights have a seed of their own; but whatever else Keras builds draws from these.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _train(config, on_progress, on_event, photos, given, callbacks):
     if config.tensorboard:
         packages.need("tensorboard", "--tensorboard")
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
     files.check_utf8(target.folder, "--output")
     styles = open_styles(config)
+    handed_in.check_styles(given, len(styles))
     if config.add_to and gallery.check_room(config, styles):
         on_event(f"{config.add_to} has {config.name} already: nothing to do")
         return checkpoint.find_folder(config.add_to, config.output)
@@ -153,14 +203,12 @@ def train(config, on_progress=None, on_event=print):
         with workers.naming_lost_workers(config):
             strategy, chief = workers.make_strategy(config, on_event)
             # What may fail comes before `claim`, which removes the style that --overwrite replaces.
-            photos = open_photos(config.content, holdout=config.holdout, seed=config.seed)
+            photos = _open_photos(config, photos)
             for note in photos.notes:
                 on_event(f"note: {note}")
-            previews = (
-                Previews(target.previews_path, photos, config, len(styles)) if chief else None
-            )
-            step = TrainingStep(config, [style.image for style in styles], strategy)
-            if config.start_from != NOTHING and not state.step:
+            previews = choose_previews(photos, config, len(styles)) if chief else None
+            step = TrainingStep(config, [style.image for style in styles], strategy, given)
+            if config.start_from != NOTHING and not state.step and given.network is None:
                 start_from(config, step, photos, styles, on_event)
 
             state = workers.claim(state, strategy, chief)
@@ -168,14 +216,17 @@ def train(config, on_progress=None, on_event=print):
             if state.step:
                 on_event(f"{target.folder}: going on after step {state.step} of {config.steps}")
             names = [style.name for style in styles]
-            recorders = (
-                Recorders(target, config, photos, state, previews, names, on_progress)
-                if chief
-                else None
-            )
-            run_steps(config, step, photos, state, recorders)
+            step.lower_rate(state.jumps, restored=True)
+
+            def recorders():
+                if not chief:
+                    return []
+                parts = (target, config, photos, state, step, previews, names)
+                return make_recorders(*parts, on_progress)
+
+            run_steps(config, step, photos, state, recorders, callbacks, on_event)
         if chief:
-            _finish(target, config, step.network, photos, styles, state, on_event)
+            _finish(target, config, step, photos, styles, state, on_event)
             target = _wrap_up(target, config)
         with workers.naming_lost_workers(config):
             # One that is gone before the chief is done would be taken for a crash.
@@ -183,40 +234,126 @@ def train(config, on_progress=None, on_event=print):
     return target
 
 
-def run_steps(config, step, photos, state, recorders):
-    """The loop: every step, and what is done every so many of them.
+def _open_photos(config, given):
+    if given is None:
+        return open_photos(config.content, holdout=config.holdout, seed=config.seed)
+    return take_photos(given, holdout=config.holdout, seed=config.seed)
+
+
+def run_steps(config, step, photos, state, recorders, callbacks=(), on_event=print):
+    """The loop, and what is done where the loss jumps: it goes back, and on at half the rate.
 
     Args:
         config: the `TrainingConfig`.
         step: the `TrainingStep`.
         photos: where the batches come from (`fst.training.data`).
         state: how far the run has come; moved on with every step.
-        recorders: what is written down; None in a worker that leaves this to the chief.
+        recorders: a function that gives the callbacks of `make_recorders` from the state's step
+            on; none in a worker that leaves this to the chief.
+        callbacks: of Keras, those that were handed in.
+        on_event: called with a line when it goes back.
 
     Raises:
+        UserError: the loss has jumped once more after `GOINGS_BACK` times.
+        KeyboardInterrupt: as `_run_steps`.
+    """
+    while True:
+        try:
+            return _run_steps(config, step, photos, state, recorders(), callbacks)
+        except Jumped:
+            on_event(_go_back(config, step, state))
+
+
+def _go_back(config, step, state):
+    """Goes back to the last good state and halves the learning rate; returns what is told."""
+    jumped_at = state.step
+    if config.distribute == "multiworker" or state.jumps == GOINGS_BACK:
+        times = f", {state.jumps} times halved already" if state.jumps else ""
+        raise UserError(
+            f"the loss has jumped before step {jumped_at} and does not come back: lower "
+            f"--learning-rate (now {config.learning_rate:g}{times}), under another --name or with "
+            f"--overwrite; the state after step {state.saved_step} is kept"
+        )
+    state.jumps += 1
+    state.go_back(step.network, step.optimizer)
+    step.lower_rate(state.jumps)
+    state.save(step.network, step.optimizer)  # So that a run that is stopped now goes on alike.
+    return (
+        f"the loss has jumped before step {jumped_at} and does not come back: going back to step "
+        f"{state.step}, and on with half the learning rate ({state.jumps} of {GOINGS_BACK} times)"
+    )
+
+
+def _run_steps(config, step, photos, state, recorders, callbacks):
+    """Every step, and what is called after each.
+
+    Raises:
+        Jumped: the loss has jumped.
         KeyboardInterrupt: Ctrl-C was pressed, here or at another worker; the state after the step
             that was under way, or with several workers the one after, is saved.
     """
     stopping = workers.agreement(config, step.strategy)
+    told = _Told(config, step.model, recorders, callbacks)
     started = time.monotonic() - state.seconds
     try:
         with _held_interrupts() as interrupted:
+            told.begin()
             for batch in workers.share_batches(config, photos, step, state.step):
                 result = step(batch)
                 state.step += 1
                 state.seconds = time.monotonic() - started
-                if recorders:
-                    recorders.after_step(step, result)
-                if stopping(interrupted()):
+                told.after_step(state.step, result)
+                if stopping(interrupted()) or step.model.stop_training:
                     break
     except tf.errors.OpError:
         photos.raise_failure()  # In the user's terms, where the photos were the cause.
         raise
     if stopping(interrupted()):
         if recorders:
-            recorders.save(step)
+            recorders[-1].save_now()
         workers.meet(step.strategy)  # Until the chief has saved.
         raise KeyboardInterrupt
+    told.end()
+
+
+class _Told:
+    """The callbacks of a run: the recorders, and those that were handed in.
+
+    The recorders get the numbers as they are, still on the device; Keras, which makes them Python's
+    for its callbacks, would wait for every step.
+    """
+
+    def __init__(self, config, model, recorders, callbacks):
+        model.stop_training = False
+        self._recorders, self._logs = recorders, {}
+        params = {"epochs": 1, "steps": config.steps, "verbose": 0}
+        self._others = (
+            keras.callbacks.CallbackList(callbacks, model=model, **params) if callbacks else None
+        )
+        for recorder in recorders:
+            recorder.set_model(model)
+            recorder.set_params(params)
+
+    def begin(self):
+        for recorder in self._recorders:
+            recorder.on_train_begin()
+        if self._others:
+            self._others.on_train_begin()
+            self._others.on_epoch_begin(0)
+
+    def after_step(self, number, result):
+        self._logs = result.logs()
+        for recorder in self._recorders:
+            recorder.on_train_batch_end(number - 1, {**self._logs, "by_style": result.by_style})
+        if self._others:
+            self._others.on_train_batch_end(number - 1, self._logs)
+
+    def end(self):
+        for recorder in self._recorders:
+            recorder.on_train_end()
+        if self._others:
+            self._others.on_epoch_end(0, self._logs)
+            self._others.on_train_end(self._logs)
 
 
 @contextlib.contextmanager
@@ -264,17 +401,45 @@ def build_loss(config, styles, precision="float32"):
     )
 
 
-def build_optimizer(config):
-    """Adam (Johnson et al., section 4.1), warming up and decaying along a cosine to 1 %."""
+@keras.saving.register_keras_serializable("fst")
+class Halvable(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor, a variable, that may be changed as training goes on."""
+
+    def __init__(self, schedule, factor=1.0):
+        super().__init__()
+        self.schedule = schedule
+        self.factor = keras.Variable(factor, trainable=False, dtype="float32", name="factor")
+
+    def __call__(self, step):
+        return self.schedule(step) * self.factor
+
+    def get_config(self):
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "factor": float(self.factor)}
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["factor"])
+
+
+def build_rate(config):
+    """The learning rate: warming up, then decaying along a cosine to 1 %."""
     warmup = min(WARMUP_STEPS, config.steps // 10)
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate * (0.01 if warmup else 1.0),
-        decay_steps=config.steps - warmup,
-        alpha=0.01,
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
+    return Halvable(
+        keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=config.learning_rate * (0.01 if warmup else 1.0),
+            decay_steps=config.steps - warmup,
+            alpha=0.01,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
     )
-    optimizer = keras.optimizers.Adam(rate)
+
+
+def build_optimizer(config, rate=None):
+    """Adam (Johnson et al., section 4.1) with this learning rate, or that of `build_rate`."""
+    optimizer = keras.optimizers.Adam(build_rate(config) if rate is None else rate)
     if resolve(config.precision) == "mixed_float16":
         # Gradients this small would be zero in float16, bfloat16 has float32's range.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -288,21 +453,29 @@ def _use_xla(config, strategy):
     return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_physical_devices("GPU"))
 
 
-def _finish(target, config, network, photos, styles, state, on_event):
+def _finish(target, config, step, photos, styles, state, on_event):
     """Writes what a finished style consists of; the card, which vouches for it, comes last."""
+    network, names = step.network, [style.name for style in styles]
+    of_table = handed_in.is_of_table(network, config.width, len(styles))
     with _writing(target):
-        target.write_weights(network)
         draw_curves(target.history_path, target.curves_path)
-    names = [style.name for style in styles]
-    with _writing(target):
-        export_styles(target.read_all_weights(config.width), names, target.saved_model_path)
+    if of_table:
+        with _writing(target):
+            target.write_weights(network)
+        with _writing(target):
+            export_styles(target.read_all_weights(config.width), names, target.saved_model_path)
+    else:
+        with _writing(target):
+            write_own_network(target.folder, target.saved_model_path, network)
     losses = [None] * len(styles)
     if photos.held_out:
         on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
-        trained = target.read_conditional(config.width)
-        loss = build_loss(config, [style.image for style in styles])
+        trained = target.read_conditional(config.width) if of_table else network
+        loss = step.given.loss or build_loss(config, [style.image for style in styles])
         losses = [measure(trained, loss, photos, index) for index in range(len(styles))]
     card = make_card(config, network, losses, photos, styles, state, target)
+    if named := [name for name, value in step.given._asdict().items() if value is not None]:
+        card["handed_in"] = named
     with _writing(target):
         target.write_card(card)
 

@@ -1,120 +1,104 @@
-"""What a run leaves behind as it goes, and the checks on what it learns."""
+"""The callbacks of a run by `train`: what it leaves behind, and the checks on what it learns."""
 
-import dataclasses
-import time
-
-import numpy as np
 import tensorflow as tf
 
 from fst import packages
 from fst.errors import UserError
 from fst.models.perceptual import LossTerms
-from fst.training.history import History, StylesHistory
+from fst.training.callbacks import LossHistory, Previews, Saving
+from fst.training.guard import Jumped, JumpGuard
 
-_FLUSH_SECONDS = 1.0  # Losses stay on the device in between, so that a GPU never waits for Python.
 
+def make_recorders(target, config, photos, state, step, previews, names, on_progress=None):
+    """The callbacks with which a run writes its folder, in the order in which they are called.
 
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run stands, as handed to its callback about once a second.
+    Args:
+        target: the `Checkpoint`.
+        config: the `TrainingConfig`.
+        photos: the content photos, which know what they skipped.
+        state: the `State`, whose step is where the run begins.
+        step: the `TrainingStep`.
+        previews: the pictures to stylise again and again.
+        names: of the styles.
+        on_progress: see `LossHistory`.
 
-    `losses` has the keys total, content, style and tv: means since the last call.
+    Returns:
+        A list of Keras callbacks; the last one saves the state.
+
+    Raises:
+        Jumped: within the run, where the loss has jumped.
     """
+    guard = JumpGuard(len(names), state.guard)
+    history = _RunHistory(target, config, state, names, guard, on_progress)
 
-    step: int
-    steps: int
-    losses: dict
-    images_per_second: float
-    eta_seconds: float
+    def save(judged):
+        history.write_styles()
+        state.skipped.update(photos.skipped)
+        state.guard = guard.to_json()
+        state.save(step.network, step.optimizer, judged)
 
-    @property
-    def speed(self):
-        """The speed in words."""
-        return f"{self.images_per_second:.3g} images/s"
+    run = {"start": state.step, "check": history.check}
+    # The preview first: a run killed between the two draws it again.
+    return [
+        history,
+        Previews(target.previews_path, previews, every=config.preview_every, **run),
+        _RunState(guard, config, save, **run),
+    ]
 
 
-class Recorders:
-    """What a run leaves behind as it goes: history, previews and the state to resume from."""
+class _RunHistory(LossHistory):
+    """The losses of a run, with its checks and its TensorBoard."""
 
-    def __init__(self, target, config, photos, state, previews, names, on_progress=None):
-        self._config, self._photos, self._state = config, photos, state
-        self._history = History(target.history_path, keep=state.step)
-        self._by_style = (
-            StylesHistory(target.styles_history_path, names, keep=state.step)
-            if len(names) > 1
-            else None
+    def __init__(self, target, config, state, names, guard, on_progress):
+        several = (target.styles_history_path, names) if len(names) > 1 else None
+        super().__init__(
+            target.history_path,
+            batch_size=config.batch_size,
+            steps=config.steps,
+            start=state.step,
+            by_style=several,
+            on_progress=on_progress,
+            advice=lambda step: _diverged(config, step, state.saved_step),
         )
-        self._previews = previews
-        self._previews.draw_originals()
-        self._on_progress = on_progress or (lambda progress: None)
+        self._config, self._guard = config, guard
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
-        self._pending = []  # Results of the latest steps, still on the device.
-        self._clock = time.monotonic()
 
-    def after_step(self, step, result):
-        """Does whatever is due after the step that gave `result`, a `StepResult`."""
-        self._pending.append(result)
-        number, config = self._state.step, self._config
-        last = number == config.steps
-        if last or number == 1 or time.monotonic() - self._clock > _FLUSH_SECONDS:
-            self._flush()
-        # The preview first: a run killed between the two draws it again.
-        if last or number % config.preview_every == 0:
-            self._check(step)
-            self._previews.draw(step.network, number)
-        if last or number % config.save_every == 0:
-            self.save(step)
-
-    def save(self, step):
-        """Saves the state, if it is a good one: a run can always resume from what is on disk."""
-        self._check(step)
-        if self._by_style:
-            self._by_style.write(self._state.step)
-        self._state.skipped.update(self._photos.skipped)
-        self._state.save(step.network, step.optimizer)
-
-    def _flush(self):
-        """Fetches the pending losses, checks them, writes them down and reports."""
-        if not self._pending:
-            return
-        losses = np.array([[float(term) for term in result.terms] for result in self._pending])
-        if self._by_style:
-            self._by_style.add(sum(result.by_style.numpy() for result in self._pending))
-        first = self._state.step - len(losses) + 1
-        seconds = max(time.monotonic() - self._clock, 1e-9)
-        self._pending, self._clock = [], time.monotonic()
-        self._check_finite(losses, first)
+    def flushed(self, first, losses, by_style):
+        for found in by_style:
+            self._guard.add(found)
         if first == 1:
             check_balance(self._config, losses[0])
-        speed = len(losses) * self._config.batch_size / seconds
-        self._history.append(first, losses, speed)
         if self._tensorboard:
-            self._tensorboard(self._state.step, losses[-1])
-        left = (self._config.steps - self._state.step) * self._config.batch_size / speed
-        mean = dict(zip(LossTerms._fields, losses.mean(axis=0).tolist(), strict=True))
-        self._on_progress(Progress(self._state.step, self._config.steps, mean, speed, left))
+            self._tensorboard(self.step, losses[-1])
 
-    def _check(self, step):
-        """Raises unless the losses and all that was learnt from them are finite."""
-        self._flush()
-        # Adam's averages too: once infinite they stop the training, and no loss shows it.
-        variables = step.network.weights + step.optimizer.variables
-        if not all(np.isfinite(variable.numpy()).all() for variable in variables):
-            raise UserError(self._diverged(self._state.step))
 
-    def _check_finite(self, losses, first):
-        bad = np.flatnonzero(~np.isfinite(losses).all(axis=1))
-        if bad.size:
-            raise UserError(self._diverged(first + int(bad[0])))
+class _RunState(Saving):
+    """Saves the state of a run, where its loss has not jumped."""
 
-    def _diverged(self, step):
-        c = self._config
-        return (
-            f"the loss is not finite at step {step}: lower --learning-rate (now "
-            f"{c.learning_rate:g}) or --style-weight (now {_number(c.style_weight)}), under "
-            f"another --name or with --overwrite; the state after step {self._state.saved_step} is "
-            "kept"
-        )
+    def __init__(self, guard, config, save, **run):
+        super().__init__(config.save_every, **run)
+        self._guard, self._save, self._steps = guard, save, config.steps
+
+    def write(self):
+        """Saves, unless the window since the last save is suspect."""
+        if self._guard.judge(last=self.step == self._steps):
+            raise Jumped
+        if not self._guard.suspect:
+            self._save(judged=True)
+
+    def save_now(self):
+        """Saves amid a window, without judging it."""
+        self.check()
+        if not self._guard.suspect:
+            self._save(judged=False)
+
+
+def _diverged(config, step, saved_step):
+    return (
+        f"the loss is not finite at step {step}: lower --learning-rate (now "
+        f"{config.learning_rate:g}) or --style-weight (now {_number(config.style_weight)}), under "
+        f"another --name or with --overwrite; the state after step {saved_step} is kept"
+    )
 
 
 def check_balance(config, losses):

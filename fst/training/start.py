@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fst import checkpoint
 from fst.errors import UserError
-from fst.models.network import build_network, paint
+from fst.models.network import build_network, paint, styles_of, width_of
 
 _JUDGED_ON = 2  # photos that every style of the gallery paints, to find the nearest
 _AT = 144  # px of their long side
@@ -75,8 +75,8 @@ def _losses(base, step, photos):
     Judged by what each paints, with the loss of training, and not by its style image: so nothing
     but the network needs to be kept, and a style that was learnt badly is not taken for near.
     """
-    count = base.inputs[1].shape[-1]
-    fast = build_network(step.network.get_layer("down1_conv").filters, step.precision, count)
+    count = styles_of(base)
+    fast = build_network(width_of(step.network), step.precision, count)
     fast.set_weights(base.get_weights())
     wanted = np.eye(step.loss.styles, dtype=np.float32)
 

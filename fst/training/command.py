@@ -1,0 +1,59 @@
+"""The command `train.py`, also `fst train`: trains as it is told and says how far it is."""
+
+import signal
+import sys
+
+from fst import packages
+from fst.config import TrainingConfig, infer_command
+from fst.console import cli, quiet, unused
+from fst.training.unused import in_training
+
+
+def main(program="train.py"):
+    """Runs the command, called `program` in its help; returns its exit code."""
+    return run(cli.parse(TrainingConfig, program), infer_program(program))
+
+
+def run(config, infer="python infer.py"):
+    """Trains as `config` says, shows how far it is, and returns the exit code.
+
+    Args:
+        config: the `TrainingConfig`.
+        infer: how the command that stylises with the result begins, for a hint.
+    """
+    # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if config.tensorboard:
+        packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
+    unused.tell(in_training(config))
+    quiet.quiet_tensorflow()
+    from fst.console.report import Reporter
+    from fst.training.loop import train
+
+    with Reporter() as reporter:
+        done = train(config, on_progress=reporter.progress, on_event=reporter.event)
+    if not done.card_path.exists():
+        return 0  # A worker that leaves the files to the chief.
+    skipped = _provenance(done, config.name)["skipped_photos"]
+    if skipped["count"]:
+        print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
+        for name, reason in skipped["named"].items():
+            print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+    name, what = config.name, "style is"
+    if done.is_gallery() and not config.add_to:
+        styles = [style["name"] for style in done.styles()]
+        name, what = f"{name}/{styles[0]}", f"{len(styles)} styles are"
+    print(f"the {what} in {done.folder}; try: {infer_command(name, config.output, infer)}")
+    return 0
+
+
+def infer_program(program):
+    """How the command that stylises is called where training is called `program`."""
+    return "fst infer" if program.startswith("fst ") else "python infer.py"
+
+
+def _provenance(done, name):
+    """What the card says of the style's training, also where it was added to a gallery."""
+    card = done.read_card()
+    entry = next((style for style in done.styles() if style["name"] == name), {})
+    return entry.get("training", card)

@@ -1,0 +1,176 @@
+"""The guard against jumps: what it takes for one, and what a run does then."""
+
+import numpy as np
+import pytest
+from tiny import read_losses, read_state, tiny_options
+
+from fst.config import TrainingConfig
+from fst.errors import UserError
+from fst.training import loop
+from fst.training.guard import JumpGuard
+from fst.training.loop import StepResult, train
+
+STEPS, EVERY = 140, 20
+LEVELS = np.array([1.0, 5.0])  # of two styles
+
+
+def window(guard, factor=1.0, seed=0, steps=60, share=0.5, noise=0.2):
+    """Adds a window of steps of one photo each, of the first style with the chance `share`."""
+    random = np.random.default_rng(seed)
+    for _ in range(steps):
+        row = np.zeros((2, 4))
+        style = int(random.random() >= share)
+        total = factor * LEVELS[style] * (1 + noise * random.normal())
+        row[style] = 0, 0, 1, total
+        guard.add(row)
+
+
+def test_two_high_windows_are_a_jump_and_one_is_none():
+    guard = JumpGuard(2)
+    told = []
+    for seed, factor in enumerate((1, 1, 1.5, 1, 1.5, 1.5)):
+        window(guard, factor, seed)
+        told.append((guard.suspect, guard.judge()))
+    assert [jumped for _, jumped in told] == [False] * 5 + [True]
+    assert [suspect for suspect, _ in told] == [False, False, False, True, False, True]
+
+
+def test_noise_falling_losses_and_a_dearer_style_are_none():
+    guard = JumpGuard(2)
+    for seed in range(200):  # Of which more and more is of the style with the higher losses.
+        window(guard, 0.99**seed, seed, share=1 - seed / 200, noise=0.4)
+        assert not guard.judge()
+        assert not guard.suspect
+
+
+def test_a_rise_within_the_noise_is_none():
+    guard = JumpGuard(1)
+
+    def add(total):
+        guard.add(np.array([[0.0, 0.0, 1.0, total]]))
+
+    for _ in range(3):
+        for step in range(20):
+            add(0.1 if step % 2 else 1.9)
+        assert not guard.judge()
+    for step in range(20):  # A third more, and the standard error is a fifth.
+        add(0.3 if step % 2 else 2.36)
+    assert not guard.judge()
+    assert not guard.suspect
+
+
+def test_the_last_window_need_not_wait_and_a_short_one_tells_nothing():
+    guard = JumpGuard(2)
+    window(guard)
+    assert not guard.judge()
+    window(guard, 9.0, steps=5)
+    assert not guard.judge(last=True)
+    window(guard, 9.0)
+    assert guard.judge(last=True)
+
+
+def test_goes_on_from_what_it_saved():
+    whole, halves = JumpGuard(2), JumpGuard(2)
+    for guard in (whole, halves):
+        window(guard)
+        guard.judge()
+        window(guard, 1.3, seed=1, steps=30)
+    halves = JumpGuard(2, halves.to_json())
+    for guard in (whole, halves):
+        window(guard, 1.3, seed=2, steps=30)
+        guard.judge()
+    assert whole.to_json() == halves.to_json()
+    assert whole.suspect == halves.suspect
+
+
+# --- In a run ------------------------------------------------------------------------------------
+
+
+class Jumping(loop.TrainingStep):
+    """Finds losses three times as high from step 62 on, unless the rate was halved so often."""
+
+    calm_after = 1
+    stop_at = None
+
+    def __call__(self, batch):
+        result = super().__call__(batch)
+        number = int(self.optimizer.iterations.numpy())
+        if number == type(self).stop_at:
+            type(self).stop_at = None
+            raise KeyboardInterrupt
+        if number >= 62 and float(self._rate.factor) > 0.5**self.calm_after:
+            terms = [3 * term for term in result.terms]
+            return StepResult(result.objective, type(result.terms)(*terms), 3 * result.by_style)
+        return result
+
+
+@pytest.fixture
+def jumping(photos, style, vgg_file, tmp_path, monkeypatch):
+    """A function that trains where the loss jumps; gives the folder and what was told."""
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
+    monkeypatch.setattr(loop, "TrainingStep", Jumping)
+    monkeypatch.setattr(Jumping, "calm_after", 1)
+    monkeypatch.setattr(Jumping, "stop_at", None)
+    sizes = {"steps": STEPS, "save_every": EVERY, "preview_every": 1000}
+    options = tiny_options(photos, style, vgg_file, tmp_path, **sizes)
+
+    def run(on_event=None, **changes):
+        events = []
+        done = train(TrainingConfig(**{**options, **changes}), None, on_event or events.append)
+        return done.folder, events
+
+    return run
+
+
+def test_a_run_goes_back_by_itself_and_on_at_half_the_rate(jumping):
+    folder, events = jumping()
+    (told,) = [line for line in events if "jumped" in line]
+    # Steps 61 to 80 are suspect, 81 to 100 too; the last good state is that of step 60.
+    assert told.startswith("the loss has jumped before step 100 and does not come back")
+    assert "going back to step 60" in told
+    assert "half the learning rate (1 of 3 times)" in told
+    losses = read_losses(folder)
+    assert losses[:, 0].tolist() == list(range(1, STEPS + 1))
+    assert losses[60:, 1].max() < 2 * losses[40:60, 1].mean()
+    assert int(read_state(folder)["optimizer/adam/iteration"]) == STEPS
+
+
+@pytest.mark.parametrize("stop_at", [75, 95, 65])
+def test_stopped_and_gone_on_with_it_goes_back_alike(jumping, stop_at):
+    whole, _ = jumping(name="whole")
+    Jumping.stop_at = stop_at
+    with pytest.raises(KeyboardInterrupt):
+        jumping()
+    folder, events = jumping()
+    assert sum("going back to step 60" in line for line in events) == 1
+    np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)
+
+
+def test_stopped_after_going_back_it_keeps_the_lower_rate(jumping):
+    whole, _ = jumping(name="whole")
+
+    class Stop(Exception):
+        pass
+
+    def stop(line):
+        if "jumped" in line:
+            raise Stop
+
+    with pytest.raises(Stop):
+        jumping(on_event=stop)
+    folder, events = jumping()
+    assert any("going on after step 60" in line for line in events)
+    assert not any("jumped" in line for line in events)
+    np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)
+
+
+def test_after_three_times_it_ends_and_keeps_the_good_state(jumping, monkeypatch):
+    monkeypatch.setattr(Jumping, "calm_after", 9)
+    told = []
+    with pytest.raises(UserError, match="3 times halved already") as error:
+        jumping(on_event=told.append)
+    assert "\n" not in str(error.value)
+    assert "the state after step 60 is kept" in str(error.value)
+    assert [line.partition("rate (")[2] for line in told] == [
+        f"{count} of 3 times)" for count in (1, 2, 3)
+    ]

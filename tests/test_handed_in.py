@@ -1,0 +1,244 @@
+"""What `train` lets be handed in: the examples, run as their users do, and what cannot work."""
+
+import json
+import runpy
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, draw_photo
+from tiny import command_of, read_losses, read_state, tiny_options
+
+import fst
+from fst.config import TrainingConfig
+from fst.models.network import build_network
+from fst.training import loop
+from fst.training.data import take_photos
+from fst.training.loop import train
+
+EXAMPLES = ROOT / "examples" / "handing_in"
+
+
+@pytest.fixture
+def options(photos, style, vgg_file, tmp_path):
+    return tiny_options(photos, style, vgg_file, tmp_path, steps=3)
+
+
+@pytest.fixture
+def run_example(options, monkeypatch, capsys):
+    """A function that runs an example as a command; gives what it says and the style's folder."""
+
+    def run(name, **changes):
+        _, *words = command_of({**options, **changes})
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        assert stop.value.code == 0
+        return capsys.readouterr().out, loop.Path(options["output"]) / "tiny"
+
+    return run
+
+
+def card_of(folder):
+    return json.loads((folder / "style.json").read_text())
+
+
+@pytest.fixture
+def steps_only(monkeypatch):
+    """Lets runs end after their last step: what is written then takes longer than the steps."""
+    monkeypatch.setattr(loop, "_finish", lambda *_: None)
+
+
+def run(options, **given):
+    return train(TrainingConfig(**options), on_event=lambda line: None, **given)
+
+
+# --- The examples --------------------------------------------------------------------------------
+
+
+def test_own_photos(run_example):
+    _, folder = run_example("own_photos.py")
+    assert len(read_losses(folder)) == 3
+    assert card_of(folder)["photos"] > 0
+
+
+def test_own_network_stylises_photos_of_any_size(run_example):
+    out, folder = run_example("own_network.py")
+    assert "parameters" in out
+    assert card_of(folder)["handed_in"] == ["network"]
+    photo = draw_photo(1, 37, 50)[None]
+    network = keras.saving.load_model(folder / "network.keras")
+    wanted = np.asarray(network(photo.astype(np.float32))).round()
+    served = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
+    found = served(image=tf.constant(photo))["stylized"].numpy()
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - wanted).max() <= 1
+    assert (folder / "previews" / "step_000003.jpg").exists()
+
+
+def test_own_loss(run_example):
+    _, folder = run_example("own_loss.py")
+    _, total, content, style, tv = read_losses(folder).T
+    config = TrainingConfig("s.png")
+    perceptual = content + config.style_weight[0] * style + config.tv_weight * tv
+    assert (total > perceptual + 0.1).all()  # By the term for the colours.
+    assert card_of(folder)["handed_in"] == ["loss"]
+
+
+def test_own_optimizer(run_example):
+    _, folder = run_example("own_optimizer.py")
+    assert int(read_state(folder)["optimizer/lion/iteration"]) == 3
+    assert card_of(folder)["handed_in"] == ["optimizer"]
+
+
+def test_own_callback(run_example):
+    example = runpy.run_path(str(EXAMPLES / "own_callback.py"))
+    callback = example["StopWhenStill"](window=2)
+    callback.set_model(keras.Model())
+    callback.model.stop_training = False
+    for batch, loss in enumerate((5.0, 4.0, 3.0, 3.0, 3.0, 3.0)):
+        callback.on_train_batch_end(batch, {"loss": loss})
+        assert callback.model.stop_training == (batch == 5)
+    _, folder = run_example("own_callback.py")
+    assert len(read_losses(folder)) == 3
+
+
+# --- What is done with it ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("steps_only")
+def test_a_callback_is_told_of_every_step_and_may_end_the_run(options):
+    told = []
+
+    class Watching(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            told.append(type(self.model))
+
+        def on_train_batch_end(self, batch, logs=None):
+            told.append((batch, logs["loss"], logs["style"]))
+            self.model.stop_training = batch == 1
+
+        def on_train_end(self, logs=None):
+            told.append("end")
+
+    done = run(options, callbacks=[Watching()])
+    losses = read_losses(done.folder)
+    assert told[0] is loop.StyleTransfer
+    assert told[-1] == "end"
+    assert [entry[0] for entry in told[1:-1]] == [0, 1] == list(losses[:, 0] - 1)
+    assert [entry[2] for entry in told[1:-1]] == pytest.approx(list(losses[:, 3]), rel=1e-6)
+    assert int(read_state(done.folder)["optimizer/adam/iteration"]) == 2
+
+
+@pytest.mark.usefixtures("steps_only")
+def test_a_run_with_things_handed_in_goes_on_where_it_stopped(options, tmp_path):
+    pictures = [draw_photo(seed, 48, 60) for seed in range(5)]
+
+    def given(limit=None):
+        class Stop(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                if batch + 1 == limit:
+                    raise KeyboardInterrupt
+
+        return {
+            "photos": pictures,
+            "network": build_network(4, "float32", seed=9),
+            "optimizer": keras.optimizers.SGD(0.01, momentum=0.9),
+            "callbacks": [Stop()],
+        }
+
+    options = {**options, "steps": 6, "save_every": 2}
+    whole = run({**options, "name": "whole"}, **given())
+    with pytest.raises(KeyboardInterrupt):
+        run(options, **given(limit=3))
+    again = run(options, **given())
+    np.testing.assert_allclose(read_losses(again.folder), read_losses(whole.folder), rtol=1e-5)
+
+
+def test_photos_of_every_kind_give_the_crops_asked_for():
+    config = TrainingConfig("s.png", batch_size=2, crop_size=32, photo_size=32, steps=4)
+    pictures = np.stack([np.full((40, 40, 3), 30 * n, np.uint8) for n in range(5)])
+    stream = tf.data.Dataset.from_tensor_slices(pictures.astype(np.float32))
+    kinds = [pictures, list(pictures), stream, iter(np.concatenate([pictures] * 2))]
+
+    def greys(given, **where):
+        batches = take_photos(given).batches(config, **where)
+        return np.concatenate([crops.numpy()[:, 0, 0, 0] for crops, _ in batches])
+
+    array, listed, streamed, once = (greys(kind) for kind in kinds)
+    np.testing.assert_array_equal(array, listed)
+    assert sorted(array[:5]) == [0, 30, 60, 90, 120]  # An epoch: each once.
+    in_order = [0, 30, 60, 90, 120, 0, 30, 60]
+    assert streamed.tolist() == once.tolist() == in_order
+    assert greys(stream, start_step=2).tolist() == in_order[4:]
+    assert greys(pictures, start_step=2).tolist() == array[4:].tolist()
+
+
+# --- What cannot work ----------------------------------------------------------------------------
+
+
+def short_stream():
+    return iter([draw_photo(1, 48, 60)] * 3)
+
+
+def padded_network():
+    photo = keras.Input((None, None, 3))
+    return keras.Model(photo, keras.layers.ZeroPadding2D(1)(photo))
+
+
+def grey_network():
+    photo = keras.Input((None, None, 1))
+    return keras.Model(photo, keras.layers.Conv2D(3, 1)(photo))
+
+
+def used_optimizer():
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(build_network(4).trainable_variables)
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        ("photos", lambda: [], "holds none"),
+        ("photos", lambda: "a/folder", "config's content"),
+        ("photos", lambda: 7, "neither a sequence nor an iterable"),
+        ("photos", lambda: [np.zeros((20, 20))], r"\[20, 20\], not \[H, W, 3\]"),
+        ("photos", lambda: np.zeros((2, 1, 20, 20, 3)), "unbatch"),
+        ("photos", lambda: [np.full((20, 20, 3), np.nan)], "finite"),
+        ("photos", short_stream, "came to an end"),
+        ("network", lambda: build_network(4, styles=3), "holds 3 styles, and 1"),
+        ("network", padded_network, "keep the height and width"),
+        ("network", grey_network, r"not photos \[B, H, W, 3\]"),
+        ("network", lambda: keras.layers.Dense(3), "no keras.Model"),
+        ("loss", lambda: keras.losses.MeanSquaredError(), "has no of_each"),
+        ("optimizer", lambda: "adam", "no keras.optimizers.Optimizer"),
+        ("optimizer", used_optimizer, "used with another network"),
+        ("callbacks", lambda: [print], "no keras.callbacks.Callback"),
+    ],
+)
+def test_the_argument_that_cannot_work_is_named(options, name, make, said):
+    with pytest.raises(ValueError, match=f"^{name}: .*{said}") as error:
+        run(options, **{name: make()})
+    assert "\n" not in str(error.value)
+
+
+def test_a_loss_of_another_number_of_styles_is_named(options):
+    class Loss:
+        styles = 2
+        of_each = content_features = None
+
+    with pytest.raises(ValueError, match=r"^loss: is of 2 styles, and 1"):
+        run(options, loss=Loss())
+
+
+def test_parts_of_one_device_are_refused_for_several(options):
+    with pytest.raises(ValueError, match=r"^network: .*distribute='mirrored'"):
+        run({**options, "distribute": "mirrored"}, network=build_network(4))
+
+
+def test_the_door_hands_in_too(options):
+    with pytest.raises(ValueError, match=r"^photos: holds none"):
+        fst.train(TrainingConfig(**options), photos=[])
