@@ -21,6 +21,8 @@ from fst.training.data import open_photos
 from fst.training.loop import train
 from fst.training.style_images import open_styles
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["ash", "birch", "cedar"]
 
 

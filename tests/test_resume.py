@@ -12,6 +12,8 @@ from forks import run, start
 from PIL import Image
 from tiny import command_of, litter, read_losses, read_state, read_weights, tiny_options
 
+pytestmark = pytest.mark.slow
+
 STEPS = 48
 
 

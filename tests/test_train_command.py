@@ -176,6 +176,7 @@ class TestContent:
         text = complaint({**options, "content": "tfds:no_such_data_set"})
         assert "no_such_data_set" in text
 
+    @pytest.mark.slow
     def test_one_photo_in_ten_broken_as_a_command(self, options, photos, tmp_path):
         some = tmp_path / "some"
         shutil.copytree(photos, some)
@@ -212,6 +213,7 @@ class TestVgg:
             assert name in text
             assert "--vgg-weights" in text
 
+    @pytest.mark.slow
     def test_download_fails_as_a_command(self, options, tmp_path):
         # A proxy that is not there, so that it fails even where there is a network.
         options = {**options, "vgg_weights": "imagenet"}
@@ -253,6 +255,7 @@ class TestRun:
 
 class TestHint:
     @pytest.mark.parametrize("name", ["tiny", "all"])
+    @pytest.mark.slow
     def test_does_what_it_says(self, options, style, tmp_path, name):
         # Relative, with a space, and not where infer.py looks by itself.
         output = os.path.relpath(tmp_path / "my styles", ROOT)
@@ -265,6 +268,7 @@ class TestHint:
         assert (stylised.returncode, stylised.stderr) == (0, "")
         assert (tmp_path / "out.jpg").is_file()
 
+    @pytest.mark.slow
     def test_names_a_style_where_there_are_several(self, options, photos, tmp_path):
         several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
         done = forks.run(*command_of({**several, "name": "both", "steps": 2}))

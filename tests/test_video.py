@@ -136,6 +136,7 @@ def same(picture):
 # --- Frames, times and sound ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ten_seconds_of_720p_keep_frames_rate_and_sound(tmp_path):
     source = encode(
         tmp_path / "a.mp4", moving(240, 720, 1280, step=16, coarse=20), sounds=("aac", "mp3")
@@ -384,6 +385,7 @@ print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's own numbers")
+@pytest.mark.slow
 def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
     peaks = []
     for count in (60, 240):
@@ -798,6 +800,7 @@ def test_a_bar_of_frames_on_a_terminal_only(command, tmp_path, monkeypatch):
     assert "/3 [" in command(source, "-o", tmp_path / "b.mp4")[2]
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing(styles, tmp_path):
     source = encode(tmp_path / "a.mp4", moving(400, 192, 256))
     output = tmp_path / "out" / "b.mp4"

@@ -18,6 +18,8 @@ from fst.errors import UserError
 from fst.training.data import open_photos
 from fst.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 
 # Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
