@@ -1,5 +1,6 @@
 # make demo    learn a new style from one picture, then draw sample photos in all styles
-# make test    run the tests
+# make check   lint, and run the tests that are quick
+# make test    run all tests
 # make setup   only make .venv, with all that the two need
 # make cloud   make .venv-cloud, for cloud/sagemaker_train.py; `make test` does so too
 # make styles  draw the style pictures of data/styles again
@@ -8,7 +9,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 CLOUD := .venv-cloud/.ready
 
-.PHONY: setup cloud demo test lint styles clean
+.PHONY: setup cloud demo check test lint styles clean
 
 setup: $(READY)
 
@@ -33,12 +34,18 @@ demo: $(READY)
 
 # Two at once, for most wait for processes that they start; what shares a fixture stays together,
 # in the order of tests/conftest.py.
+PYTEST := .venv/bin/python -m pytest -q -rs -n 2 --dist loadscope --no-loadscope-reorder
+
+check: lint
+	$(PYTEST) -m "not slow and not browser"
+
 test: $(READY) $(CLOUD)
-	.venv/bin/python -m pytest -q -rs -n 2 --dist loadscope --no-loadscope-reorder
+	$(PYTEST)
 
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 styles: $(READY)
 	.venv/bin/python data/make_styles.py

@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, errors, files, packages
+from fst.config import StylesConfig
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.models import weights_file
@@ -55,7 +56,7 @@ class ExportConfig:
     size: tuple[int, int] = (512, 512)
     """Height and width in px that a LiteRT model is made for; the others take every size."""
 
-    checkpoints: str = checkpoint.ROOT
+    checkpoints: str = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
     def __post_init__(self):

@@ -16,6 +16,9 @@ from hypothesis import settings
 from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Two tests run at a time on two cores: with a thread for each core they would wait on each other.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A run that a shell started in the background ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,7 +34,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
 
 
+# What takes long to come about, by the fixture that makes it.
+MARKS = {"browser": "browser", "server": "browser", "job": "slow", "real_vgg": "slow"}
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        for fixture in MARKS.keys() & set(item.fixturenames):
+            item.add_marker(MARKS[fixture])
     items.sort(key=lambda item: item.path.stem not in FIRST)
 
 

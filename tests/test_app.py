@@ -485,6 +485,7 @@ def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
     weights.check_vgg19()
 
 
+@pytest.mark.slow
 def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_file):
     options = tiny_options(photos, style, vgg_file, "", steps=2000, save_every=5)
     for name in ("style", "output", "name"):

@@ -13,10 +13,11 @@ import sys
 import tarfile
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, draw_photo, run
+from conftest import ROOT, draw_photo
 from tiny import command_of, read_losses, tiny_options
 
 import fst
@@ -324,7 +325,7 @@ def test_styles_can_be_addresses_and_their_channel_must_hold_some(tmp_path):
 )
 def test_wrong_use_is_one_line(style, photos, tmp_path, more, words):
     command = ["cloud/sagemaker_train.py", style, "--content", photos, "--output", tmp_path, *more]
-    done = run(*command)
+    done = forks.run(*command)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import draw_photo, run, write_gallery
+from conftest import draw_photo, write_gallery
+from forks import run
 from PIL import Image
 
 from fst.batch.contact_sheet import contact_sheet, style_sheet

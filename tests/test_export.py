@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, files, random_network, run, weights_of, write_gallery
+from conftest import ROOT, draw_photo, files, random_network, weights_of, write_gallery
 
 import fst
 from fst import checkpoint
@@ -431,7 +432,7 @@ def test_shipped_galleries(trained, tmp_path):
 
 
 def export(*arguments):
-    return run("-m", "fst.export", *arguments)
+    return forks.run("-m", "fst.export", *arguments)
 
 
 def agree(found, stylise, pictures):

@@ -10,13 +10,12 @@ import itertools
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT, Result, draw_photo, files, pixels, run, run_here, wait_for
+from conftest import Result, draw_photo, files, pixels, run, run_here, wait_for
 from PIL import Image
 
 from fst.config import flag_of, words_of
@@ -352,15 +351,7 @@ def test_ctrl_c_leaves_whole_files_only(vgg_file, pictures, tmp_path):
     options = {**LIGHT, "steps": 100_000, "init": "noise", "snapshots": 1}
     options |= {"vgg_weights": vgg_file, "trace": tmp_path / "out" / "trace.csv"}
     inputs = (pictures / "content.png", pictures / "style.png", "-o", output)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fst.gatys", *map(str, inputs), *words_of(options)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background of a shell would hand on that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = forks.start("-m", "fst.gatys", *inputs, *words_of(options))
     folder = output.with_name("a_snapshots")
     wait_for(lambda: len(list(folder.glob("0*.png"))) >= 5)
     process.send_signal(signal.SIGINT)

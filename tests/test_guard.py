@@ -100,7 +100,8 @@ class Jumping(loop.TrainingStep):
             raise KeyboardInterrupt
         if number >= 62 and float(self._rate.factor) > 0.5**self.calm_after:
             terms = [3 * term for term in result.terms]
-            return StepResult(result.objective, type(result.terms)(*terms), 3 * result.by_style)
+            by_style = result.by_style * [3.0, 3.0, 1.0, 3.0]  # But for how many there were.
+            return StepResult(result.objective, type(result.terms)(*terms), by_style)
         return result
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
+import forks
 import numpy as np
 import pillow_heif
 import pytest
@@ -823,16 +824,7 @@ def test_ctrl_c_leaves_whole_files_only(styles, tmp_path):
     for index in range(60):
         write(tmp_path / "in" / f"{index:02d}.png", index, 300, 300)
     output = tmp_path / "out"
-    command = [sys.executable, "infer.py", styles / "waves", tmp_path / "in", "-o", output]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background of a shell would hand on that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = forks.start("infer.py", styles / "waves", tmp_path / "in", "-o", output)
     wait_for(lambda: len(list(output.glob("*.png"))) >= 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)

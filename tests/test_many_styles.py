@@ -4,14 +4,12 @@ import csv
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, weights_of, write_gallery
+from conftest import draw_photo, weights_of, write_gallery
 from PIL import Image
 from tiny import command_of, contents, litter, read_losses, read_state, tiny_options
 
@@ -22,6 +20,8 @@ from fst.training import gallery, loop
 from fst.training.data import open_photos
 from fst.training.loop import train
 from fst.training.style_images import open_styles
+
+pytestmark = pytest.mark.slow
 
 NAMES = ["ash", "birch", "cedar"]
 
@@ -162,13 +162,12 @@ def test_stopped_and_gone_on_with_is_as_uninterrupted(many, trained, tmp_path, m
 
 def test_killed_at_any_moment_it_goes_on(many, tmp_path):
     options = {**many, "output": str(tmp_path), "steps": 400, "save_every": 2, "holdout": 0}
-    command = [sys.executable, *command_of({**options, "style": str(options["style"])})]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = forks.start(*command_of({**options, "style": str(options["style"])}))
     end = time.monotonic() + 300
     while not (tmp_path / "trees/training/state.npz").exists() and time.monotonic() < end:
         time.sleep(0.05)
     time.sleep(0.3)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     saved = State(tmp_path / "trees").step
     assert 0 < saved < 400

@@ -161,6 +161,7 @@ def odd_photos(photos, tmp_path):
 BAD = {r"empty\xe9.jpg", "dangling.jpg", "circle.jpg", "pipe.jpg", "text.jpg", "device.jpg"}
 
 
+@pytest.mark.slow
 def test_training_sees_them_and_its_card_tells_no_folder(odd_photos, style, vgg_file, tmp_path):
     output = tmp_path / "out"
     options = tiny_options(odd_photos, style, vgg_file, output, steps=30, holdout=2)

@@ -43,6 +43,7 @@ def test_formulas_are_whole(notebook):
         assert formula.count(r"\left") == formula.count(r"\right"), formula
 
 
+@pytest.mark.slow
 def test_it_runs_from_start_to_end(notebook, vgg_file, tmp_path, monkeypatch):
     for name, value in SMALL.items():
         monkeypatch.setenv(f"FST_NOTEBOOK_{name}", str(value))

@@ -3,16 +3,16 @@
 import contextlib
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from forks import run, start
 from PIL import Image
 from tiny import command_of, litter, read_losses, read_state, read_weights, tiny_options
+
+pytestmark = pytest.mark.slow
 
 STEPS = 48
 
@@ -36,16 +36,6 @@ def whole(options):
 
 def folder_of(options):
     return Path(options["output"]) / options["name"]
-
-
-def start(options, stderr=subprocess.DEVNULL):
-    return subprocess.Popen(
-        [sys.executable, *command_of(options)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
-        text=True,
-    )
 
 
 def wait_for(moment, folder, process, seconds=300):
@@ -139,7 +129,7 @@ def test_killed_five_times(options, whole):
     options = {**options, "name": "killed"}
     folder = folder_of(options)
     for moment in (setting_up, stepping, saving, previewing, exporting):
-        process = start(options)
+        process = start(*command_of(options))
         try:
             wait_for(moment, folder, process)
             time.sleep(random.uniform(0, 0.1))
@@ -161,7 +151,7 @@ def test_signals_save_at_once(options, whole):
     done_before = 0
     for number, moment in ((signal.SIGINT, stepped), (signal.SIGTERM, compiling)):
         (folder / "previews" / "photos.jpg").unlink(missing_ok=True)
-        process = start(options, stderr=subprocess.PIPE)
+        process = start(*command_of(options))
         try:
             wait_for(moment, folder, process)
             process.send_signal(number)

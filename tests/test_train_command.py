@@ -7,6 +7,7 @@ import shlex
 import shutil
 import threading
 
+import forks
 import numpy as np
 import pytest
 from conftest import ROOT, run
@@ -27,7 +28,8 @@ def options(photos, style, vgg_file, tmp_path):
 def refused(options, **settings):
     """Runs the command, which must refuse; returns its one line."""
     environment = {**os.environ, **settings}
-    done = run(*command_of(options), env=environment)
+    # What is set may count from the first import on.
+    done = (run if settings else forks.run)(*command_of(options), env=environment)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -174,6 +176,7 @@ class TestContent:
         text = complaint({**options, "content": "tfds:no_such_data_set"})
         assert "no_such_data_set" in text
 
+    @pytest.mark.slow
     def test_one_photo_in_ten_broken_as_a_command(self, options, photos, tmp_path):
         some = tmp_path / "some"
         shutil.copytree(photos, some)
@@ -210,6 +213,7 @@ class TestVgg:
             assert name in text
             assert "--vgg-weights" in text
 
+    @pytest.mark.slow
     def test_download_fails_as_a_command(self, options, tmp_path):
         # A proxy that is not there, so that it fails even where there is a network.
         options = {**options, "vgg_weights": "imagenet"}
@@ -251,21 +255,23 @@ class TestRun:
 
 class TestHint:
     @pytest.mark.parametrize("name", ["tiny", "all"])
+    @pytest.mark.slow
     def test_does_what_it_says(self, options, style, tmp_path, name):
         # Relative, with a space, and not where infer.py looks by itself.
         output = os.path.relpath(tmp_path / "my styles", ROOT)
-        done = run(*command_of({**options, "output": output, "name": name, "steps": 2}))
+        done = forks.run(*command_of({**options, "output": output, "name": name, "steps": 2}))
         assert done.returncode == 0, done.stderr
         words = shlex.split(done.stdout.partition("; try: ")[2])
         assert words[0] == "python"
         places = {"PHOTO": style, "stylised.jpg": tmp_path / "out.jpg"}
-        stylised = run(*(places.get(word, word) for word in words[1:]))
+        stylised = forks.run(*(places.get(word, word) for word in words[1:]))
         assert (stylised.returncode, stylised.stderr) == (0, "")
         assert (tmp_path / "out.jpg").is_file()
 
+    @pytest.mark.slow
     def test_names_a_style_where_there_are_several(self, options, photos, tmp_path):
         several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
-        done = run(*command_of({**several, "name": "both", "steps": 2}))
+        done = forks.run(*command_of({**several, "name": "both", "steps": 2}))
         assert done.returncode == 0, done.stderr
         assert "the 2 styles are in " in done.stdout
         assert "try: python infer.py both/stripes PHOTO -o stylised.jpg" in done.stdout

@@ -32,6 +32,8 @@ from fst.training.recorders import check_balance, open_tensorboard
 from fst.training.state import State
 from fst.training.style_images import open_styles
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def options(photos, style, vgg_file, tmp_path):

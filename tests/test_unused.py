@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from conftest import run
+from forks import run
 from PIL import Image
 
 from fst import export

@@ -2,16 +2,16 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 import weakref
 from fractions import Fraction
 
 import av
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run, run_here, wait_for
+from conftest import draw_photo, run, run_here, wait_for
 from PIL import Image
 from tiny import litter
 
@@ -136,6 +136,7 @@ def same(picture):
 # --- Frames, times and sound ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ten_seconds_of_720p_keep_frames_rate_and_sound(tmp_path):
     source = encode(
         tmp_path / "a.mp4", moving(240, 720, 1280, step=16, coarse=20), sounds=("aac", "mp3")
@@ -384,6 +385,7 @@ print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's own numbers")
+@pytest.mark.slow
 def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path):
     peaks = []
     for count in (60, 240):
@@ -577,7 +579,7 @@ except video.UserError as error:
 def test_a_target_that_cannot_be_finished_leaves_nothing(tmp_path, suffix):
     source = encode(tmp_path / "a.mp4", moving(24))
     target = tmp_path / "out" / f"b{suffix}"
-    done = run("-c", FULL, source, target)
+    done = forks.run("-c", FULL, source, target)
     assert done.stdout == f"{target}: cannot be written: File too large / OSError 27\n", done.stderr
     assert list(target.parent.iterdir()) == []
 
@@ -798,18 +800,11 @@ def test_a_bar_of_frames_on_a_terminal_only(command, tmp_path, monkeypatch):
     assert "/3 [" in command(source, "-o", tmp_path / "b.mp4")[2]
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing(styles, tmp_path):
     source = encode(tmp_path / "a.mp4", moving(400, 192, 256))
     output = tmp_path / "out" / "b.mp4"
-    words = [sys.executable, "infer.py", styles / "waves", source, "-o", output]
-    process = subprocess.Popen(
-        [str(word) for word in words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
+    process = forks.start("infer.py", styles / "waves", source, "-o", output)
     wait_for(lambda: litter(tmp_path))
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)

@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from forks import run
 from ports import free_ports
 from tiny import command_of, litter, read_losses, tiny_options
 
@@ -19,14 +18,13 @@ from fst.errors import UserError
 from fst.training.data import open_photos
 from fst.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 
 # Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
 SCRIPT = """
 import json, os, signal, sys
-from fst.console.quiet import quiet_tensorflow
-if "TF_CONFIG" in os.environ:
-    quiet_tensorflow()  # As train.py begins.
 import numpy as np
 import tensorflow as tf
 from fst.config import TrainingConfig
@@ -89,17 +87,11 @@ def start(options, weights_path, devices=1, stop=None, cluster=None):
         stop: after how many steps it gets a signal, and which.
         cluster: the addresses of all workers, and the index of its own.
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(ROOT)}
+    environment = dict(os.environ)
     if cluster:
         environment["TF_CONFIG"] = tf_config(*cluster)
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps([options, devices, str(weights_path), stop])],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = json.dumps([options, devices, str(weights_path), stop])
+    return forks.start("-c", SCRIPT, arguments, env=environment)
 
 
 def finish(processes):

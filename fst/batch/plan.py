@@ -78,7 +78,7 @@ def plan(config, tell=lambda note: None):
         )
     if any(job.moving for job in jobs):
         video.check_available()
-    _spare_inputs(jobs)
+    spare_inputs(jobs)
     files.check_writable(output, "--output", folder=not _is_file(config))
     return jobs
 
@@ -261,7 +261,7 @@ def _key(path):
     return os.path.normpath(path).casefold()
 
 
-def _spare_inputs(jobs):
+def spare_inputs(jobs):
     """Raises if a photo to be read would be overwritten."""
     sources = {}
     for source, *_ in jobs:
@@ -271,7 +271,7 @@ def _spare_inputs(jobs):
         if _inode(job.target) in sources:
             raise UserError(
                 f"{sources[_inode(job.target)]}: would be overwritten by its stylised picture; "
-                "name another --output"
+                "name another ‹output›"
             )
 
 

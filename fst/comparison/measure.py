@@ -20,6 +20,7 @@ from fst import checkpoint, files, metrics
 from fst.config import (
     LAYER_FIELDS,
     Precision,
+    StylesConfig,
     check_depth,
     check_ranges,
     default_vgg_weights,
@@ -41,7 +42,7 @@ _LOSS = (
     "style_layer_weights",
     "loss_form",
 )
-_NOT_ON_OLD_CARDS = {"style_layer_weights": []}
+_NOT_ON_OLD_CARDS: dict[str, object] = {"style_layer_weights": []}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ class CompareConfig:
     """Arithmetic of VGG19's convolutions, for both methods; mixed_bfloat16 is faster on CPUs that
     have AVX512-BF16."""
 
-    checkpoints: str = checkpoint.ROOT
+    checkpoints: str = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
     vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)

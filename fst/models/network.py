@@ -229,7 +229,9 @@ class _Builder:
         return lambda x: norm([x, self._shares])
 
 
-def build_network(width=32, dtype=None, styles=1, seed=None):
+def build_network(
+    width: int = 32, dtype: str | None = None, styles: int = 1, seed: int | None = None
+) -> keras.Model:
     """Builds the untrained network.
 
     Args:
@@ -251,6 +253,10 @@ def build_network(width=32, dtype=None, styles=1, seed=None):
 
     Raises:
         ValueError: `width` or `styles` is smaller than 1.
+
+    Example:
+        >>> build_network(width=8)(np.zeros((1, 30, 40, 3), np.float32)).shape
+        TensorShape([1, 30, 40, 3])
     """
     for name, value in (("width", width), ("styles", styles)):
         if value < 1:

@@ -30,7 +30,7 @@ class Steady:
 
     Example:
         >>> stylise = Steady(fst.load("udnie"))
-        >>> frames = [stylise(frame) for frame in clip]
+        >>> frames = [stylise(frame) for frame in (photo, photo)]
     """
 
     def __init__(self, stylise):

@@ -1,6 +1,7 @@
 """What a run leaves behind as it goes, as Keras callbacks: for `StyleTransfer.fit` and `train`.
 
->>> model.fit(batches, callbacks=[LossHistory("history.csv"), Previews("previews", photos)])
+>>> kept = [LossHistory("history.csv"), Previews("previews", photos)]
+>>> history = model.fit(photos, callbacks=kept, verbose=0)
 
 They count steps themselves, over all epochs, and so need `steps_per_execution` as it is, 1.
 """
