@@ -3,7 +3,7 @@
 runs/.current.json  which training was started last, and its process
 runs/<name>/        the style picture and the log of each
 
-The process outlives the page and its server; `.current.json` leads back to it.
+The process continues when the page or its server ends; `.current.json` names it.
 """
 
 import contextlib

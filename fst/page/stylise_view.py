@@ -32,7 +32,7 @@ def show(pages):
             st.page_link(pages["train"], label="Learn a style of your own", icon=":material/add:")
     if upload is not None and style is not None:
         _show_stylised(pictures, controls, upload, style)
-    # Last, since it takes a moment for each style; whatever the visitor does comes before it.
+    # Last, since each style takes a moment, and the visitor's actions have priority.
     for one, place in waiting:
         with told(place):
             place.image(thumbnails.paint(upload or studio.sample(), one), width="stretch")
