@@ -232,7 +232,7 @@ def _check_place(place, folder):
 
 
 def in_export(config):
-    """Notes, a line each, on the options that an `ExportConfig` gives in vain."""
+    """Notes, a line each, on the options of an `ExportConfig` that have no effect."""
     return unused.notes_on([config], config, UNUSED, unused.defaults_of(ExportConfig))
 
 

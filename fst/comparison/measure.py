@@ -63,7 +63,7 @@ class CompareConfig:
     """Required. The style image that the style was trained on: a file or an http(s) URL."""
 
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="REPORT")] = ""
-    """Required. Folder for the report and all that it is made from."""
+    """Required. Folder for the report and all its data."""
 
     size: int = 256
     """Long side that all photos are scaled to, in px."""
@@ -78,8 +78,7 @@ class CompareConfig:
     """What the optimiser starts from."""
 
     also_from: tuple[Start, ...] = ("noise",)
-    """Further starts, followed only until they are as good as the network: papers start from
-    noise."""
+    """Further starts, run only until they are as good as the network. Papers start from noise."""
 
     seed: int = 1
     """Seed of the noise."""
@@ -93,7 +92,7 @@ class CompareConfig:
 
     vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
         check_ranges(self, (("size", MIN_SIZE, 8192), ("seed", 0, 2**31 - 1)))

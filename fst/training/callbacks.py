@@ -1,4 +1,4 @@
-"""What a run leaves behind as it goes, as Keras callbacks: for `StyleTransfer.fit` and `train`.
+"""Keras callbacks that record a run, for `StyleTransfer.fit` and `train`.
 
 >>> kept = [LossHistory("history.csv"), Previews("previews", photos)]
 >>> history = model.fit(photos, callbacks=kept, verbose=0)
@@ -268,7 +268,7 @@ class Saving(EveryStep):
 class SavedState(Saving):
     """Saves what a run needs to go on, network and optimizer, and begins where the file ends.
 
-    What `fit` reads it knows nothing of: who goes on with a run gives it the batches that are left.
+    It does not know the data of `fit`: to resume a run, give `fit` the batches that are left.
 
     Args:
         path: of the file, `.npz`; it is replaced whole.

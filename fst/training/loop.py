@@ -141,8 +141,8 @@ def train(
 ) -> checkpoint.Checkpoint:
     """Trains a style, or goes on with its training, and writes `<output>/<name>/`.
 
-    What is handed in takes the place of what `config` describes; a run is gone on with by handing
-    in the same again.
+    What is handed in replaces what `config` describes. To continue a run, hand in the same
+    again.
 
     Args:
         config: a `fst.config.TrainingConfig`.
@@ -309,7 +309,7 @@ def _run_steps(config, step, photos, state, recorders, callbacks):
                 if stopping(interrupted()) or step.model.stop_training:
                     break
     except tf.errors.OpError:
-        photos.raise_failure()  # In the user's terms, where the photos were the cause.
+        photos.raise_failure()  # In words for the user, if the photos were the cause.
         raise
     if stopping(interrupted()):
         if recorders:
