@@ -127,7 +127,7 @@ class Runs:
         path = self._folder / name / f"style{_suffix(picture[0])}"
         options = {**options, "name": name, "output": str(self._styles)}
         preset = options.pop("preset", TrainingConfig.preset)
-        config = TrainingConfig.from_preset(preset, str(path), **options)
+        config = TrainingConfig(str(path), preset=preset, **options)
         given = {"preset": preset, **{key: value for key, value in options.items() if value != ""}}
         command = [sys.executable, *_PROGRAM, str(path), *words_of(given)]
         path.parent.mkdir(parents=True, exist_ok=True)
