@@ -8,7 +8,6 @@ The process outlives the page and its server; `.current.json` leads back to it.
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from fst import checkpoint, files
 from fst.config import TrainingConfig, name_from, words_of
@@ -176,8 +176,7 @@ class Runs:
             UserError: one is running.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with open(self._folder / _LOCK, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._folder / _LOCK):
             run = self.current()
             if run and run.running():
                 raise UserError(f"'{run.name}' is being trained; one training at a time")
