@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -45,8 +45,24 @@ ALL_STYLES = "all"
 _SIDE_OF_MANY = 1024  # px; a sheet of a camera's picture in 30 styles would fit in no memory
 
 
+class WithPresets(type):
+    """Makes dataclasses whose option `preset` sets those that are not given beside it.
+
+    What a preset sets is told by the static method `preset_options(preset)` of the class: options
+    by their names, none for a preset that there is not.
+    """
+
+    def __call__(cls, *args, **options):
+        given = {field.name for field, _ in zip(dataclasses.fields(cls), args, strict=False)}
+        preset = options.get("preset", cls.preset)
+        if preset != cls.preset:
+            its_own = cls.preset_options(preset)
+            options = {k: v for k, v in its_own.items() if k not in given} | options
+        return super().__call__(*args, **options)
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(metaclass=WithPresets):
     """Trains a network that turns any photo into the style of one picture, or of several.
 
     Run again, the same command resumes at the step where it stopped.
@@ -175,6 +191,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         self._take_single_values()
+        check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
         check_layer_weights(self)
@@ -249,16 +266,10 @@ class TrainingConfig:
             )
         return values * count if len(values) == 1 else values
 
-    @classmethod
-    def from_preset(cls, preset, style, **options):
-        """The configuration of a preset; `options` replace its values.
-
-        Raises:
-            UserError: there is no such preset.
-        """
-        if preset not in PRESETS:
-            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
-        return cls(style=style, **{**PRESETS[preset], **options, "preset": preset})
+    @staticmethod
+    def preset_options(preset):
+        """What a preset sets: options by their names."""
+        return PRESETS.get(preset, {})
 
     def to_json(self):
         """The configuration as plain JSON types, its paths cut down to their last part.
@@ -373,6 +384,7 @@ class InferenceConfig:
     def __post_init__(self):
         if self.list:
             return
+        check_choices(self)
         if not self.checkpoint:
             raise UserError("there is no ‹CHECKPOINT›: name a style; ‹list› shows them")
         if not self.input:
@@ -478,6 +490,17 @@ _FREE = {
 _PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "preview")
 
 _SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
+
+
+def check_choices(config):
+    """Raises a UserError where an option of a dataclass is not one of its choices.
+
+    The command line's parser knows them; a call from Python has no parser.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
 
 
 def check_ranges(config, ranges):

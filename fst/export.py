@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, errors, files, packages
-from fst.config import StylesConfig
+from fst.config import StylesConfig, check_choices
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.models import weights_file
@@ -60,6 +60,7 @@ class ExportConfig:
     """Folder that holds the trained styles."""
 
     def __post_init__(self):
+        check_choices(self)
         if not all(MIN_SIZE <= side <= _MAX_SIDE for side in self.size):
             raise UserError(
                 f"--size {self.size[0]} {self.size[1]}: height and width are from {MIN_SIZE} to "

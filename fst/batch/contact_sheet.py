@@ -17,6 +17,7 @@ from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
 from fst.stylize import engines, stylizer
+from fst.words import plural
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +127,13 @@ def main():
     engine = engines.choose()
     if engine == "tensorflow":
         quiet.quiet_tensorflow()
+    stylizer.before_strips = quiet.quiet_tensorflow
     styles = stylizer.load_all(trained, engine)
     cell = config.cell or (_SMALL if len(styles) > _ABREAST else 0)
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles, cell)
     images.save_picture(config.output, sheet)
-    print(f"{len(photos)} photos in {len(styles)} styles: {Path(config.output).resolve()}")
+    shown = f"{plural(len(photos), 'photo')} in {plural(len(styles), 'style')}"
+    print(f"{shown}: {Path(config.output).resolve()}")
     return 0
 
 

@@ -21,6 +21,7 @@ from fst.config import (
     LAYER_FIELDS,
     Precision,
     StylesConfig,
+    check_choices,
     check_depth,
     check_ranges,
     default_vgg_weights,
@@ -95,6 +96,7 @@ class CompareConfig:
     once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
+        check_choices(self)
         check_ranges(self, (("size", MIN_SIZE, 8192), ("seed", 0, 2**31 - 1)))
         if not self.photos:
             raise UserError("there is no PHOTO: give photos, folders or URLs after the style")

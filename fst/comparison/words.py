@@ -7,6 +7,7 @@ Each function takes `settings`, what is in `settings.json`, and `found`, what
 import math
 
 from fst.comparison.statistics import worth_of
+from fst.words import plural
 
 STARTS = {
     "noise": "from noise",
@@ -14,11 +15,6 @@ STARTS = {
     "content": "from the photo itself",
 }
 _OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam"}
-
-
-def plural(count, noun):
-    """`1 photo`, `2 photos`; `count` may be text."""
-    return f"{count} {noun}{'' if str(count) == '1' else 's'}"
 
 
 def number(value):

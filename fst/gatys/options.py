@@ -1,7 +1,7 @@
 """Every option of the companion optimiser: its name, default, unit and meaning; and its presets."""
 
 import dataclasses
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import tyro
 
@@ -10,6 +10,8 @@ from fst.config import (
     LossForm,
     Precision,
     TrainingConfig,
+    WithPresets,
+    check_choices,
     check_depth,
     check_layer_weights,
     check_layers,
@@ -33,7 +35,7 @@ MIN_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GatysOptions:
+class GatysOptions(metaclass=WithPresets):
     """What shapes an optimised picture."""
 
     preset: GatysPreset = "fst"
@@ -103,7 +105,7 @@ class GatysOptions:
     """Adam's memory of the direction, 0 to 1."""
 
     def __post_init__(self):
-        _check_choices(self)
+        check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
         weights = self.style_layer_weights
@@ -118,16 +120,10 @@ class GatysOptions:
         if self.style_weight == self.content_weight == 0:
             raise UserError("‹content_weight› and ‹style_weight› are both 0: nothing to work for")
 
-    @classmethod
-    def from_preset(cls, preset, **options):
-        """The options of a preset; `options` replace its values.
-
-        Raises:
-            UserError: there is no such preset.
-        """
-        if preset not in PRESETS:
-            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
-        return cls(**{**PRESETS[preset], **options, "preset": preset})
+    @staticmethod
+    def preset_options(preset):
+        """What a preset sets: options by their names."""
+        return PRESETS.get(preset, {})
 
     def check_depth(self, vgg_weights):
         """Raises a UserError if these weights, as `--vgg-weights`, do not reach a layer."""
@@ -193,14 +189,6 @@ class GatysConfig(GatysOptions):
         """The `GatysOptions` alone."""
         names = [field.name for field in dataclasses.fields(GatysOptions)]
         return GatysOptions(**{name: getattr(self, name) for name in names})
-
-
-def _check_choices(config):
-    """Raises a UserError where an option is not one of its choices: Python calls are not parsed."""
-    for name, kind in get_type_hints(GatysOptions).items():
-        value = getattr(config, name)
-        if get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
 
 
 _RANGES = (

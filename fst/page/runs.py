@@ -8,7 +8,6 @@ The process continues when the page or its server ends; `.current.json` names it
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from fst import checkpoint, files
 from fst.config import TrainingConfig, name_from, words_of
@@ -127,7 +127,7 @@ class Runs:
         path = self._folder / name / f"style{_suffix(picture[0])}"
         options = {**options, "name": name, "output": str(self._styles)}
         preset = options.pop("preset", TrainingConfig.preset)
-        config = TrainingConfig.from_preset(preset, str(path), **options)
+        config = TrainingConfig(str(path), preset=preset, **options)
         given = {"preset": preset, **{key: value for key, value in options.items() if value != ""}}
         command = [sys.executable, *_PROGRAM, str(path), *words_of(given)]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,8 +176,7 @@ class Runs:
             UserError: one is running.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with open(self._folder / _LOCK, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._folder / _LOCK):
             run = self.current()
             if run and run.running():
                 raise UserError(f"'{run.name}' is being trained; only one training can run")
