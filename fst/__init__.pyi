@@ -1,6 +1,3 @@
-from fst import callbacks as callbacks
-from fst import gatys as gatys
-from fst import metrics as metrics
 from fst.batch.inference import stylise_video as stylise_video
 from fst.checkpoint import load_model as load_model
 from fst.config import TrainingConfig as TrainingConfig
@@ -13,5 +10,9 @@ from fst.stylize import look as look
 from fst.stylize.stylizer import Stylizer as Stylizer
 from fst.stylize.stylizer import load as load
 from fst.training.loop import train as train
+
+from . import callbacks as callbacks
+from . import gatys as gatys
+from . import metrics as metrics
 
 __version__: str

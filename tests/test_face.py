@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, draw_photo, run
 from films import write
+from PIL import Image
 from tiny import tiny_options
 
 import fst
@@ -69,7 +70,7 @@ def test_every_name_is_there():
 def test_type_checkers_are_told_the_same():
     tree = ast.parse((ROOT / "fst" / "__init__.pyi").read_text())
     told = {
-        alias.asname: node.module
+        alias.asname: node.module or "fst"
         for node in tree.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
@@ -162,6 +163,8 @@ def names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FST_VGG19_WEIGHTS", raising=False)
     photo = draw_photo(5, 48, 64)
+    first, second = (Image.fromarray(draw_photo(seed, 48, 64)) for seed in (7, 8))
+    first.save("clip.gif", save_all=True, append_images=[second], duration=100)
     photos, style = np.float32(photo)[None], np.float32(draw_photo(6, 48, 64))
     loss = fst.PerceptualLoss(load_vgg19(), [style])
     model = fst.StyleTransfer(fst.build_network(width=4), loss)
@@ -179,8 +182,6 @@ def test_the_examples_in_docstrings(module, names):
 
 
 def test_the_python_in_the_readme(names, monkeypatch, photos, style):
-    from PIL import Image
-
     from fst.config import PRESETS
 
     quick = {"steps": 2, "crop_size": 64, "photo_size": 80, "style_size": (96,), "holdout": 0}

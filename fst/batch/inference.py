@@ -281,8 +281,8 @@ def stylise_video(
             names no video, an option is out of its range, or PyAV is not installed.
 
     Example:
-        >>> fst.stylise_video("udnie", "clip.mp4", "painted.mp4", strength=0.8)  # doctest: +SKIP
-        ()
+        >>> fst.stylise_video("udnie", "clip.gif", "painted.gif", strength=0.8)
+        ('a GIF has 256 colours for each picture',)
     """
     target = Path(target)
     if target.suffix.lower() not in video.MOVING_OUTPUTS:
