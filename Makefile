@@ -45,6 +45,7 @@ test: $(READY) $(CLOUD)
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 styles: $(READY)
 	.venv/bin/python data/make_styles.py

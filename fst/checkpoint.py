@@ -12,6 +12,8 @@ A gallery's network shares its convolutions among all its styles (Dumoulin et al
 of it, or a blend of some, is folded into a network of one style as it is read, and used as such.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import difflib
@@ -20,11 +22,15 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fst import files
 from fst.errors import UserError, first_line
 from fst.models import weights_file
 from fst.models.architecture import FIRST
+
+if TYPE_CHECKING:
+    import keras
 
 ROOT = "checkpoints"
 """Where one's own styles are, from the folder that one works in. After them those are looked for
@@ -45,7 +51,7 @@ class Checkpoint:
     style_weights: tuple[float, ...] | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What the style or blend that is meant is called; without one, the folder."""
         if self.style_weights is None:
             return self.folder.resolve().name
@@ -55,38 +61,38 @@ class Checkpoint:
         return ",".join(f"{style['name']}={weight:.4g}" for style, weight in chosen)
 
     @property
-    def card_path(self):
+    def card_path(self) -> Path:
         return self.folder / "style.json"
 
     @property
-    def weights_path(self):
+    def weights_path(self) -> Path:
         return self.folder / "network.weights.h5"
 
     @property
-    def saved_model_path(self):
+    def saved_model_path(self) -> Path:
         return self.folder / "saved_model"
 
     @property
-    def history_path(self):
+    def history_path(self) -> Path:
         return self.folder / "history.csv"
 
     @property
-    def styles_history_path(self):
+    def styles_history_path(self) -> Path:
         return self.folder / "history_styles.csv"
 
     @property
-    def curves_path(self):
+    def curves_path(self) -> Path:
         return self.folder / "history.png"
 
     @property
-    def previews_path(self):
+    def previews_path(self) -> Path:
         return self.folder / "previews"
 
     @property
-    def training_path(self):
+    def training_path(self) -> Path:
         return self.folder / "training"
 
-    def read_card(self):
+    def read_card(self) -> dict[str, Any]:
         """The card as a dictionary.
 
         Raises:
@@ -99,7 +105,7 @@ class Checkpoint:
         except ValueError as error:
             raise UserError(f"{self.card_path}: is damaged, it is not JSON ({error})") from error
 
-    def styles(self):
+    def styles(self) -> list[dict[str, Any]]:
         """The card's entries about its styles, a list of dictionaries in the network's order.
 
         Each has a `name`, and mostly the `sha256` of its picture, `height` and `width` in px, a
@@ -111,22 +117,23 @@ class Checkpoint:
         """
         card = self.read_card()
         if isinstance(card, dict) and "styles" not in card:
-            style = card.get("style") if isinstance(card.get("style"), dict) else {}
+            given = card.get("style")
+            style = given if isinstance(given, dict) else {}
             name = str(card.get("name") or self.folder.resolve().name)
             return [{"held_out_losses": card.get("held_out_losses"), **style, "name": name}]
         styles = card["styles"] if isinstance(card, dict) else None
-        given = [s.get("name") if isinstance(s, dict) else None for s in _listed(styles)]
-        if not given or not all(isinstance(n, str) and _NAME.fullmatch(n) for n in given):
+        told = [s.get("name") if isinstance(s, dict) else None for s in _listed(styles)]
+        if not told or not all(isinstance(n, str) and _NAME.fullmatch(n) for n in told):
             raise UserError(f"{self.card_path}: is damaged, it does not tell its styles' names")
-        if twice := [name for name, count in collections.Counter(given).items() if count > 1]:
+        if twice := [name for name, count in collections.Counter(told).items() if count > 1]:
             raise UserError(f"{self.card_path}: is damaged, two styles are called '{twice[0]}'")
         return styles
 
-    def is_gallery(self):
+    def is_gallery(self) -> bool:
         """Whether a gallery as such is meant; not where its card is damaged."""
         return self.style_weights is None and len(_style_names(self)) > 1
 
-    def chosen(self):
+    def chosen(self) -> list[tuple[dict[str, Any], float]]:
         """The styles that are meant: pairs of the card's entry and its weight, which is above 0.
 
         Raises:
@@ -156,12 +163,12 @@ class Checkpoint:
             f"there are {', '.join(styles)}"
         )
 
-    def write_card(self, card):
+    def write_card(self, card: dict[str, Any]) -> None:
         """Writes the card; the one that was there stays until the new one is whole."""
         with files.atomic_path(self.card_path) as path:
             path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
-    def write_weights(self, network):
+    def write_weights(self, network: keras.Model) -> None:
         """Writes the network's weights in half precision, in which a style is shipped.
 
         Half precision halves the file, and its 11 significant bits move the output by less than one
@@ -173,7 +180,7 @@ class Checkpoint:
             network.save_weights(path)
             weights_file.halve(path)
 
-    def read_width(self):
+    def read_width(self) -> int:
         """The network's width, as the card tells it.
 
         Raises:
@@ -186,7 +193,7 @@ class Checkpoint:
             raise UserError(f"{self.card_path}: is damaged, it does not tell the network's width")
         return width
 
-    def read_weights(self, width=None):
+    def read_weights(self, width: int | None = None) -> dict[str, Any]:
         """The trained weights of the style or blend that is meant, as arrays, without Keras.
 
         Args:
@@ -202,7 +209,7 @@ class Checkpoint:
         """
         return self.fold(self.read_all_weights(width))
 
-    def fold(self, weights):
+    def fold(self, weights: dict[str, Any]) -> dict[str, Any]:
         """The part that is meant of what `read_all_weights` returned, as `read_weights` gives it.
 
         Raises:
@@ -210,7 +217,7 @@ class Checkpoint:
         """
         return weights_file.fold(weights, self._mixture(weights_file.count_styles(weights)))
 
-    def read_all_weights(self, width=None):
+    def read_all_weights(self, width: int | None = None) -> dict[str, Any]:
         """The trained weights of all styles: as `read_weights`, but a gallery's unfolded.
 
         Args:
@@ -233,7 +240,7 @@ class Checkpoint:
             reason = first_line(error)
             raise UserError(f"{self.weights_path}: cannot be loaded ({reason})") from error
 
-    def read_network(self, width=None):
+    def read_network(self, width: int | None = None) -> keras.Model:
         """The trained network of the style or blend that is meant, as a float32 `keras.Model`.
 
         Args:
@@ -247,7 +254,7 @@ class Checkpoint:
         """
         return network_of(self.read_weights(width))
 
-    def read_conditional(self, width=None):
+    def read_conditional(self, width: int | None = None) -> keras.Model:
         """The trained network of all styles, as a float32 `keras.Model`: to go on training.
 
         Args:
@@ -267,14 +274,14 @@ class Checkpoint:
             raise UserError(f"{self.weights_path}: is missing; has the training finished?")
 
 
-def shipped():
+def shipped() -> Path:
     """The folder of the styles that come with fst: in the installed package, or in its source."""
     package = Path(__file__).resolve().parent
     inside = package / "styles"
     return inside if inside.is_dir() else package.parent / ROOT
 
 
-def is_shipped(trained):
+def is_shipped(trained: Checkpoint) -> bool:
     """Whether a `Checkpoint` is one of those that come with fst, and not one's own."""
     return len(roots(ROOT)) > 1 and shipped() in trained.folder.resolve().parents
 
@@ -286,7 +293,11 @@ def roots(root):
     return [root, shipped()] if there else [root]
 
 
-def names(root=ROOT):
+StyleName: TypeAlias = "str | os.PathLike | dict[str, float] | Checkpoint"
+"""What a style can be named by; see `find`."""
+
+
+def names(root: str | os.PathLike = ROOT) -> list[str]:
     """The names of the trained styles under `root`, as `find` takes them, sorted.
 
     A folder with one style gives its own name. A gallery gives those of its styles; where a name
@@ -309,7 +320,7 @@ def _names_under(root):
     return found
 
 
-def find(wanted, root=ROOT):
+def find(wanted: StyleName, root: str | os.PathLike = ROOT) -> Checkpoint:
     """The trained style, or the blend of styles, that is meant.
 
     Args:
@@ -346,7 +357,16 @@ def _first_found(look, wanted, root):
         except UserError as error:
             failures.append(error)
     # That there is no such style in one place says less than what is wrong with it in another.
-    raise min(failures, key=lambda error: isinstance(error, _UnknownStyle))
+    failure = min(failures, key=lambda error: _says_little(error, root))
+    if _says_little(failure, root) == 2:
+        missed = " and ".join(error.wanted for error in failures)
+        raise UserError(f"{missed} are not in one gallery, and only then blend")
+    raise failure
+
+
+def _says_little(error, root):
+    """0 for an error that tells most, 2 for one that misses a style which is in another place."""
+    return isinstance(error, _UnknownStyle) and 1 + (error.wanted in names(root))
 
 
 def _find_under(wanted, root):
@@ -361,14 +381,16 @@ def _find_under(wanted, root):
     if not places and "=" in wanted:
         return _blend(_parse(wanted), root)
     if not places:
-        raise _UnknownStyle(_unknown(wanted, root))
+        raise _UnknownStyle(wanted, _unknown(wanted, root))
     if len(places) > 1:
         raise UserError(_ambiguous(wanted, places))
     ((folder, index),) = places.items()
     return _mixed(folder, {index: 1.0})
 
 
-def find_folder(wanted, root=ROOT):
+def find_folder(
+    wanted: str | os.PathLike | Checkpoint, root: str | os.PathLike = ROOT
+) -> Checkpoint:
     """The folder called `wanted` under `root`, or of that path: one style, or a gallery as such.
 
     Args:
@@ -397,7 +419,7 @@ def find_own_folder(wanted, root=ROOT):
     return trained
 
 
-def load_model(style, root=ROOT):
+def load_model(style: StyleName, root: str | os.PathLike = ROOT) -> keras.Model:
     """Loads a trained style, or a whole gallery, as the Keras model that it is.
 
     Args:
@@ -428,7 +450,7 @@ def load_model(style, root=ROOT):
 def _find_folder_under(wanted, root):
     trained = _folder(str(wanted), root)
     if not trained:
-        raise _UnknownStyle(_unknown(str(wanted), root))
+        raise _UnknownStyle(str(wanted), _unknown(str(wanted), root))
     return trained
 
 
@@ -479,7 +501,11 @@ def network_of(weights):
 
 
 class _UnknownStyle(UserError):
-    """There is no style of that name."""
+    """There is no style of the name `wanted` in one place."""
+
+    def __init__(self, wanted, text):
+        super().__init__(text)
+        self.wanted = wanted
 
 
 _NAME = re.compile(r"\w[\w.-]*")  # As --name allows: no sign that a blend or a path is made with.
@@ -548,7 +574,7 @@ def _blend(weights, root):
     for name in weights:
         found = _in_galleries(name, root)
         if not found:
-            raise _UnknownStyle(_not_to_blend(name, root))
+            raise _UnknownStyle(name, _not_to_blend(name, root))
         places[name] = {folder.resolve(): index for folder, index in found.items()}
     folder = _common(places)
     mixture = {}

@@ -1,4 +1,4 @@
-"""Every option of training and of stylising: its name, default, unit and meaning, once.
+"""Every option of training and of stylising: its name, default, unit and meaning.
 
 The command line, its help, `style.json` and the Python interface are all made from here.
 """
@@ -56,7 +56,7 @@ WEIGHTS_VARIABLE = "FST_VGG19_WEIGHTS"
 
 
 def default_vgg_weights():
-    """VGG19's weights where nobody names any: the file in FST_VGG19_WEIGHTS, else the embedded."""
+    """VGG19's default weights: the file in FST_VGG19_WEIGHTS, or else the embedded ones."""
     return os.environ.get(WEIGHTS_VARIABLE) or EMBEDDED
 
 
@@ -90,8 +90,8 @@ class TrainingConfig(metaclass=WithPresets):
     """
 
     style: Annotated[tuple[str, ...], shown_as("STYLE...", REQUIRED)]
-    """Style images: files, http(s) URLs, or a folder of pictures. Of several, one network learns
-    all; each is called as its file."""
+    """Style images: files, http(s) URLs, or a folder of pictures. One network learns them all, and
+    each style has the name of its file."""
 
     content: Annotated[str, shown_as("FOLDER")] = ""
     """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT] (default: the few
@@ -105,7 +105,7 @@ class TrainingConfig(metaclass=WithPresets):
 
     preset: Preset = "instant"
     """instant: a style in about a minute. draft, standard: better ones, in minutes. fine: for a
-    GPU, the paper's 40,000 steps at 256 px, batch 4. An option given beside it replaces its own."""
+    GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
 
     steps: int = 100
     """Training steps."""
@@ -124,18 +124,18 @@ class TrainingConfig(metaclass=WithPresets):
     for each."""
 
     content_weight: float = 1.0
-    """Weight of the content term: raise it when the photo gets lost."""
+    """Weight of the content term: raise it if the photo gets lost."""
 
     style_weight: tuple[float, ...] = (8.0,)
-    """Weight of the style term: raise it when there is too little style. One for all styles, or
+    """Weight of the style term: raise it if there is too little style. One for all styles, or
     one for each."""
 
     tv_weight: float = 1.0
     """Weight of the total-variation term: raise it against grain."""
 
     lattice_weight: float = 0.2
-    """Weight of the term against a fine canvas in step with the network's own grid of 4 px, which
-    skies and other even areas would show (0: none)."""
+    """Weight of the term against a fine regular pattern, in step with the network's grid of 4 px,
+    in skies and other even areas (0: none)."""
 
     content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = ("relu4_2",)
     """VGG19 layers that define content."""
@@ -160,31 +160,31 @@ class TrainingConfig(metaclass=WithPresets):
     decays along a cosine."""
 
     clip_norm: float = 1.0
-    """Longest gradient that is followed as it is; a longer one is shortened to this."""
+    """Largest norm of the gradient; a longer gradient is shortened to it."""
 
     width: int = 32
     """Channels of the network's first layer: 16 is smaller and faster, 32 is the paper's."""
 
     start_from: Annotated[str, shown_as("STYLE")] = "gallery"
-    """What to start from: a trained style or gallery (name or folder), of a gallery the style that
-    comes nearest to the new one; or none, for random weights."""
+    """What to start from: a trained style or gallery (name or folder), or none for random weights.
+    Of a gallery, the style nearest to the new one is taken."""
 
     learn: Literal["all", "style"] = "all"
-    """all: every weight of the network. style: only the new style's scales and shifts, the
-    convolutions stay those of --start-from."""
+    """all: every weight of the network. style: only the new style's scales and shifts; the
+    convolutions stay as in --start-from."""
 
     add_to: Annotated[str, shown_as("GALLERY")] = ""
-    """A gallery (name or folder) to add the finished style to. It is what the style starts from,
-    with --learn style: the other styles stay as they are."""
+    """A gallery (name or folder) to add the finished style to. The style starts from it, with
+    --learn style. The other styles do not change."""
 
     vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
         default_factory=default_vgg_weights
     )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     holdout: int = 32
-    """Photos to keep out of training (at most a tenth of them all): the card tells their losses."""
+    """Photos to keep out of training (at most a tenth of all). style.json has their losses."""
 
     seed: int = 1
     """Seed of the initial weights and of the order, crops and flips of the photos."""
@@ -199,8 +199,8 @@ class TrainingConfig(metaclass=WithPresets):
     """Steps between saves of the state to resume from."""
 
     precision: Precision = "auto"
-    """Arithmetic of the convolutions. auto: mixed_bfloat16 on a CPU that is made for it, where it
-    takes half the time, else float32."""
+    """Arithmetic of the convolutions. auto: mixed_bfloat16 on CPUs that support it, in half the
+    time, otherwise float32."""
 
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the step with XLA. auto: on a single GPU only."""
@@ -209,10 +209,10 @@ class TrainingConfig(metaclass=WithPresets):
     """mirrored: all GPUs of this machine. multiworker: several machines, described by TF_CONFIG."""
 
     tensorboard: bool = False
-    """Write TensorBoard logs too (needs the tensorboard package)."""
+    """Also write TensorBoard logs (needs the tensorboard package)."""
 
     overwrite: bool = False
-    """Train anew even where a style of this name exists, and replace it."""
+    """Train again even if a style of this name exists, and replace it."""
 
     finish: bool = False
     """Remove the state to resume from once the style is trained."""
@@ -229,7 +229,7 @@ class TrainingConfig(metaclass=WithPresets):
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"‹photo_size› {self.photo_size} is smaller than ‹crop_size› {self.crop_size}: "
-                "raise the one or lower the other"
+                "raise ‹photo_size› or lower ‹crop_size›"
             )
         if self.add_to:
             self._learn_for_gallery()
@@ -243,7 +243,7 @@ class TrainingConfig(metaclass=WithPresets):
             raise UserError(f"‹name› '{self.name}' may hold letters, digits, '_', '-', '.' only")
 
     def _take_single_values(self):
-        """Lets what there may be several of be given as one value, in Python and in old cards."""
+        """Turns single values into tuples, as Python callers and old cards may give them."""
         for name in _SEVERAL:
             value = getattr(self, name)
             if isinstance(value, (str, int, float)):
@@ -340,27 +340,26 @@ class InferenceConfig:
     """Photos, videos, folders of photos, and http(s) URLs of photos."""
 
     output: Annotated[str, shown_as("OUTPUT", REQUIRED, ("-o",))] = ""
-    """For one photo or video a file, such as out.jpg or out.mp4, or a folder; for several
-    or a folder of photos a folder, in which they keep their names and subfolders."""
+    """For one photo or video: a file, such as out.jpg or out.mp4, or a folder. Otherwise:
+    a folder, in which the photos keep their names and subfolders."""
 
     checkpoints: Annotated[str, shown_as("FOLDER", "")] = "checkpoints"
     """Folder that holds the trained styles, each in a folder of its own or many in a gallery
     (default: your own in ./checkpoints, then those that come with fst)."""
 
     list: bool = False
-    """Only list the trained styles: name, where each lies, size on disk, and what it was learnt
-    from."""
+    """Only list the trained styles: name, folder, size on disk, and what each was learnt from."""
 
     recursive: bool = False
-    """Stylise the photos in the subfolders of each INPUT folder too."""
+    """Include the photos in the subfolders of each INPUT folder."""
 
     max_size: int = 0
-    """Long side, in px, that larger photos are scaled down to first (0: never, but 1024 where
+    """Scale larger photos down to this long side first, in px (0: never, but 1024 if
     --contact-sheet draws all styles)."""
 
     tile: Annotated[str, shown_as("ROWS")] = "auto"
-    """auto: large photos are worked on strip by strip, to the same result, when the memory that is
-    free calls for it. off: never. A number: always, by strips of that many rows."""
+    """auto: process large photos in strips if free memory is short; the result is the same. off:
+    never. A number: always, with that many rows in a strip."""
 
     scale: float = 1.0
     """Stylise at this many times the photo's size, 0.1 to 4, then scale back: above 1 makes finer
@@ -382,33 +381,33 @@ class InferenceConfig:
     """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
 
     steady: bool = False
-    """For videos: keep what stands still from flickering. What moves stays as it is."""
+    """For videos: reduce flicker in parts that do not move. Moving parts do not change."""
 
     contact_sheet: bool = False
     """Write one labelled picture per photo: the photo, then its stylised picture in CHECKPOINT, or
     in every style if that is all. --max-size limits each picture in it."""
 
     keep_metadata: bool = False
-    """Keep also what EXIF tells of the place (GPS), the owner and serial numbers. Camera, settings,
-    date, description, artist and copyright are kept in any case."""
+    """Also keep the place (GPS), the owner and serial numbers in EXIF. Camera, settings, date,
+    description, artist and copyright are always kept."""
 
     engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
-    """What computes: auto is TensorFlow where there is an NVIDIA GPU, else the fastest that is
-    installed. The pictures are the same up to a grey level."""
+    """The library that runs the network. auto: TensorFlow if there is an NVIDIA GPU, otherwise the
+    fastest that is installed. The pictures are the same within one grey level."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16, by OpenVINO on a CPU made for it, takes about half the time; few pixels then differ
-    by more than two grey levels."""
+    """bfloat16, with OpenVINO on a CPU that supports it, takes about half the time; few pixels then
+    differ by more than two grey levels."""
 
     format: Literal["keep", "jpg", "png", "webp", "avif"] = "keep"
-    """Format of the pictures in an OUTPUT folder; keep: each photo's own, but PNG for GIF, and
-    JPEG for HEIC and for what names no format."""
+    """Format of the pictures in an OUTPUT folder. keep: each photo keeps its own, but GIF becomes
+    PNG, and HEIC and names without a known suffix become JPEG."""
 
     quality: int = 92
     """Quality of JPEG, WebP, AVIF and videos, 1 to 100."""
 
     skip_existing: bool = False
-    """Leave out photos and videos whose stylised file is there already."""
+    """Skip photos and videos whose stylised file exists already."""
 
     def __post_init__(self):
         if self.list:
@@ -644,6 +643,6 @@ def last_part(path):
 
 
 def name_from(style):
-    """What a style is called where nothing else is said: as its picture, a path or an address."""
+    """The default name of a style: that of its picture, a path or an address."""
     stem = Path(last_part(style)).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, errors, files, packages
-from fst.config import REQUIRED, check_choices, shown_as
+from fst.config import REQUIRED, StylesConfig, check_choices, shown_as
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.models import weights_file
@@ -56,7 +56,7 @@ class ExportConfig:
     size: tuple[int, int] = (512, 512)
     """Height and width in px that a LiteRT model is made for; the others take every size."""
 
-    checkpoints: Annotated[str, shown_as("FOLDER")] = checkpoint.ROOT
+    checkpoints: Annotated[str, shown_as("FOLDER")] = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
     def __post_init__(self):
@@ -233,7 +233,7 @@ def _check_place(place, folder):
 
 
 def in_export(config):
-    """Notes, a line each, on the options that an `ExportConfig` gives in vain."""
+    """Notes, a line each, on the options of an `ExportConfig` that have no effect."""
     return unused.notes_on([config], config, UNUSED, unused.defaults_of(ExportConfig))
 
 

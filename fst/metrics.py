@@ -15,8 +15,9 @@ LPIPS and ArtFID, which papers give too, need the weights of further networks an
 Nothing here imports TensorFlow or Keras.
 """
 
+from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -32,7 +33,7 @@ _LUMA = (0.299, 0.587, 0.114)
 # --- Structural similarity -----------------------------------------------------------------------
 
 
-def ssim_luma(one, other):
+def ssim_luma(one: np.ndarray, other: np.ndarray) -> float:
     """Structural similarity of the two pictures' brightness (Wang et al. 2004).
 
     Both are turned to the luma of Rec. 601, `0.299 R + 0.587 G + 0.114 B` of the sRGB values, not
@@ -67,12 +68,12 @@ def ssim_luma(one, other):
     return _ssim(_luma(one), _luma(other))
 
 
-def ssim_rgb(one, other):
+def ssim_rgb(one: np.ndarray, other: np.ndarray) -> float:
     """Structural similarity of the two pictures' colours: the mean over red, green and blue.
 
     Each channel is compared by itself, by the formula of `ssim_luma` with its window and its
-    constants, and the three results are averaged with equal weights. It means the same, and sees
-    besides it changes of colour that leave the brightness as it was.
+    constants, and the three results are averaged with equal weights. It means the same, and also
+    sees changes of colour that do not change the brightness.
 
     Args:
         one: as for `ssim_luma`; a grey picture counts as one with three equal channels.
@@ -127,7 +128,13 @@ def _windowed(values):
 # --- Loss, time, and what many numbers come to ---------------------------------------------------
 
 
-def loss_terms(loss, stylised, content, *, content_features=None):
+def loss_terms(
+    loss: Any,
+    stylised: np.ndarray,
+    content: np.ndarray,
+    *,
+    content_features: list[Any] | None = None,
+) -> Any:
     """What one picture has left of the loss that the methods minimise.
 
     Low content means that VGG19 still sees the photo in it, low style that it sees the style
@@ -160,7 +167,7 @@ def loss_terms(loss, stylised, content, *, content_features=None):
     return terms._make(float(term) for term in terms)
 
 
-def seconds(call, *, warm_up=1, repeats=3):
+def seconds(call: Callable[[], object], *, warm_up: int = 1, repeats: int = 3) -> float:
     """How long `call()` takes: the median wall time of several runs.
 
     It belongs to this machine and to what else ran on it. Compare only times taken side by side.
@@ -198,7 +205,7 @@ class Summary(NamedTuple):
     which says nothing of how others would spread.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # It hides the method of tuples, which nobody needs.
     mean: float | None
     median: float | None
     std: float | None
@@ -206,7 +213,7 @@ class Summary(NamedTuple):
     max: float | None
 
 
-def summary(values):
+def summary(values: Iterable[float | None]) -> Summary:
     """The `Summary` of some values, in their own unit.
 
     Args:

@@ -834,7 +834,7 @@ def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
 
 def learn(tab, name, **more):
     """Gives a picture, and what stands under "More", and begins; the page's own part of the tab."""
-    tab.get_by_role("link", name="Train a style of your own").click()
+    tab.get_by_role("link", name="Learn a style of your own").click()
     page = tab.locator(".stMainBlockContainer")  # Streamlit's own "Stop" stands above it.
     begin = page.get_by_role("button", name="Learn this style")
     begin.wait_for()

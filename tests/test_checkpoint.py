@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -337,3 +338,68 @@ def test_cards_are_written_as_they_are_read(tmp_path):
     assert json.loads(trained.card_path.read_text())["images_seen"] == 7
     assert find("one", tmp_path) == ("one", None)
     assert trained.read_weights()["up1_norm"][0].shape == (8,)
+
+
+# --- Shipped styles ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(gallery, tmp_path, monkeypatch):
+    """A folder to work in; those of `gallery` are the shipped styles."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "shipped", lambda: gallery)
+    return tmp_path
+
+
+def test_shipped_styles_are_found_from_any_folder(elsewhere, gallery):
+    assert checkpoint.find("reef").folder == gallery / "gallery"
+    assert checkpoint.find_folder("gallery").folder == gallery / "gallery"
+    assert checkpoint.find_start("gallery").is_gallery()
+    assert checkpoint.names() == checkpoint.names(gallery)
+    assert set(checkpoint.find_all()) == set(checkpoint.names(gallery))
+    assert checkpoint.find("dusk=1,reef=1").name == "dusk=0.5,reef=0.5"
+    assert checkpoint.is_shipped(checkpoint.find("reef"))
+
+
+def test_ones_own_styles_hide_shipped_ones(elsewhere):
+    write_gallery(elsewhere / "checkpoints" / "reef", ["reef"])
+    own = checkpoint.find("reef")
+    assert own.folder == Path("checkpoints/reef")
+    assert not checkpoint.is_shipped(own)
+    assert checkpoint.names().count("reef") == 1
+    assert "dusk" in checkpoint.names()
+
+
+def test_another_folder_brings_no_shipped_styles(elsewhere):
+    (elsewhere / "mine").mkdir()
+    assert checkpoint.names("mine") == []
+    with pytest.raises(UserError, match="there are none under mine/"):
+        checkpoint.find("reef", "mine")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ("reev", "no trained style 'reev'; did you mean reef"),
+        ("reef=1,nothing=1", "no trained style 'nothing'"),
+        ("own=1,reef=1", "are not in one gallery"),
+        ("gallery", "holds 3 styles: name one"),
+    ],
+)
+def test_what_is_in_neither_place_is_told_once_and_rightly(elsewhere, wanted, told):
+    write_gallery(elsewhere / "checkpoints" / "two", ["own", "other"])
+    with pytest.raises(UserError, match=told):
+        checkpoint.find(wanted)
+
+
+def test_a_shipped_gallery_is_not_added_to(elsewhere):
+    with pytest.raises(UserError, match=r"came with fst .* copy it into checkpoints/ first"):
+        checkpoint.find_own_folder("gallery")
+    write_gallery(elsewhere / "checkpoints" / "gallery", ["a", "b"])
+    assert checkpoint.find_own_folder("gallery").folder == Path("checkpoints/gallery")
+
+
+def test_a_checkpoint_names_itself(gallery):
+    reef = checkpoint.find("reef", gallery)
+    assert checkpoint.find(reef) is reef
+    assert checkpoint.find_folder(reef).is_gallery()

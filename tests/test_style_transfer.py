@@ -111,28 +111,31 @@ def test_fit_goes_on_from_a_saved_state(fitted, config, tmp_path):
 def test_evaluate_is_the_loss_and_changes_nothing(config):
     model, batches = model_of(config)
     before = model.network.get_weights()
-    (found,) = (model.evaluate(batches.take(1), verbose=0, return_dict=True),)
+    found = model.evaluate(batches.take(1), verbose=0, return_dict=True)
+    for one, other in zip(before, model.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
     result = model.learn(*next(iter(batches)))
     assert found["total"] == pytest.approx(float(result.terms.total), rel=1e-4)
     assert found["loss"] == pytest.approx(float(result.objective), rel=1e-4)
-    model, _ = model_of(config)
-    for one, other in zip(before, model.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_the_loss_of_a_subclass_is_the_one_that_is_learnt_by(config):
-    class Grey(StyleTransfer):
+    class Dark(StyleTransfer):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-            return keras.ops.mean(keras.ops.square(y_pred - 128.0)) / 1e4
+            return keras.ops.mean(keras.ops.square(y_pred - 60.0)) / 1e4
 
     _, batches = model_of(config)
     count = len(config.style)
-    model = Grey(build_network(4, styles=count, seed=1))
-    model.compile(keras.optimizers.Adam(0.01))
-    told = model.fit(batches.repeat(3), verbose=0).history
-    assert told.keys() == {"loss", "total", "content", "style", "tv"} or told.keys() == {"loss"}
-    first = model.evaluate(batches.take(1), verbose=0, return_dict=True)["loss"]
-    assert first < told["loss"][0]
+    model = Dark(build_network(4, styles=count, seed=1))
+    model.compile(keras.optimizers.Adam(0.003))
+
+    def measured():
+        return model.evaluate(batches.take(1), verbose=0, return_dict=True)
+
+    before = measured()
+    assert before.keys() == {"loss"}  # The terms are those of the perceptual loss.
+    model.fit(batches, verbose=0)
+    assert measured()["loss"] < before["loss"]
 
 
 def test_saved_model_stylises_and_names_what_it_lacks(config, tmp_path):

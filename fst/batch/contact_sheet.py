@@ -32,7 +32,7 @@ class ContactSheetConfig:
     """Photos, files or URLs (default: samples that come with scikit-image and Matplotlib)."""
 
     more_samples: bool = False
-    """Draw ten sample photos in place of five: dark and pale ones, text, grass and walls too."""
+    """Draw ten sample photos instead of five, also dark and pale ones, text, grass and walls."""
 
     checkpoints: Annotated[str, shown_as("FOLDER")] = checkpoint.ROOT
     """Folder that holds the trained styles."""

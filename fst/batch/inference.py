@@ -1,21 +1,24 @@
 """Photos and videos in, stylised ones out.
 
-The network takes one photo after the other, while the next ones are read and the last ones written
+The network works on one photo at a time, while the next are read and the previous ones written
 (`fst.batch.pipeline`). What is to be read and written has been decided by `fst.batch.plan`.
 """
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fst import files
+from fst import checkpoint, files
 from fst.batch import contact_sheet, pipeline
-from fst.batch.plan import Job
+from fst.batch.plan import Job, spare_inputs
 from fst.batch.plan import styles as wanted_styles
+from fst.checkpoint import Checkpoint
+from fst.config import InferenceConfig
 from fst.errors import UserError
 from fst.media import images, video
 from fst.stylize import look, memory, steady, stylizer
@@ -86,7 +89,7 @@ def stylise(config, jobs: Iterable[Job], threads=None, frames=None):
 def stylise_file(styles, job, config):
     """Stylises one photo, or draws its contact sheet.
 
-    Transparency stays as it was; what lies under it is taken for white.
+    Transparency stays as it was; the pixels under it count as white.
 
     Args:
         styles: a dictionary from names to `Stylizer`s: one, or several for a contact sheet.
@@ -132,7 +135,7 @@ def _stages(styles, config, frames):
 
 
 class _Disk:
-    """Remembers that the disk was full, so that no more photos are tried in vain."""
+    """Remembers that the disk was full, so that no more photos are tried."""
 
     def __init__(self):
         self._full = None
@@ -244,6 +247,54 @@ def stylise_clip(styles, job, config, progress=None):
     options = {"quality": config.quality, "keep_private": config.keep_metadata}
     options["progress"] = progress
     return (*video.stylise_video(job.source, job.target, stylise_frame, **options), *scaled)
+
+
+def stylise_video(
+    style: str | os.PathLike | dict[str, float] | Checkpoint | Callable,
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    *,
+    steady: bool = True,
+    progress: Callable | None = None,
+    **options: Any,
+) -> tuple[str, ...]:
+    """Stylises a video or an animated picture, frame by frame, with the sound that it came with.
+
+    Args:
+        style: what `fst.load` takes, or what it returned: any function from a picture, uint8
+            `[H, W, 3]`, and `tile` to the stylised one.
+        source: path of the video.
+        target: path of the result: .mp4, .m4v, .mov, .mkv, .webm or .gif. It stands there only when
+            whole; H.264 in its size, but VP9 in .webm.
+        steady: keep what stands still from flickering.
+        progress: a function of (frames, total) that returns an iterator over the frames, as tqdm
+            does; `total` is None where the file does not tell it.
+        options: further fields of `fst.config.InferenceConfig`: `strength`, `preserve_color`,
+            `scale`, `max_size`, `tile`, `saturation`, `contrast`, `sharpen`, `quality`,
+            `keep_metadata`, `checkpoints`, `engine`, `precision`.
+
+    Returns:
+        What one may want to know of the conversion, a phrase each.
+
+    Raises:
+        UserError: there is no such style, `source` cannot be read, `target` cannot be written or
+            names no video, an option is out of its range, or PyAV is not installed.
+
+    Example:
+        >>> fst.stylise_video("udnie", "clip.gif", "painted.gif", strength=0.8)
+        ('a GIF has 256 colours for each picture',)
+    """
+    target = Path(target)
+    if target.suffix.lower() not in video.MOVING_OUTPUTS:
+        known = " ".join(sorted(video.MOVING_OUTPUTS))
+        raise UserError(f"‹target› {target}: the suffix names no format of a video; use {known}")
+    config = InferenceConfig("given", (str(source),), str(target), steady=steady, **options)
+    job = Job(Path(source), target, moving=True)
+    spare_inputs([job])
+    if not callable(style):
+        trained = checkpoint.find(style, config.checkpoints)
+        style = stylizer.Stylizer(trained, config.engine, config.precision)
+    return stylise_clip({"given": style}, job, config, progress)
 
 
 def _too_large(job, height, width, config):

@@ -13,7 +13,7 @@ from fst.media import images, video
 from fst.stylize import engines
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
-# colours, too few for a painting, HEIC is only read, and what names no format is mostly a JPEG.
+# colours, too few for a painting; HEIC can only be read; other names are mostly JPEGs.
 _KEPT = {suffix: suffix for suffix in images.OUTPUTS} | images.KEPT_AS | {".gif": ".png"}
 _UNNAMED = ".jpg"
 
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 def plan(config, tell=lambda note: None):
     """Lists what a run has to do.
 
-    What a file is, its content tells, and only where it cannot be asked its name. An animated
+    The content decides what a file is, and its name only if the content cannot be read. An animated
     picture counts as a photo, unless OUTPUT is a file that moves: a video, or a GIF.
 
     OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no
@@ -78,7 +78,7 @@ def plan(config, tell=lambda note: None):
         )
     if any(job.moving for job in jobs):
         video.check_available()
-    _spare_inputs(jobs)
+    spare_inputs(jobs)
     files.check_writable(output, "--output", folder=not _is_file(config))
     return jobs
 
@@ -261,7 +261,7 @@ def _key(path):
     return os.path.normpath(path).casefold()
 
 
-def _spare_inputs(jobs):
+def spare_inputs(jobs):
     """Raises if a photo to be read would be overwritten."""
     sources = {}
     for source, *_ in jobs:
@@ -271,7 +271,7 @@ def _spare_inputs(jobs):
         if _inode(job.target) in sources:
             raise UserError(
                 f"{sources[_inode(job.target)]}: would be overwritten by its stylised picture; "
-                "name another --output"
+                "name another ‹output›"
             )
 
 

@@ -20,6 +20,7 @@ from fst.config import (
     LAYER_FIELDS,
     REQUIRED,
     Precision,
+    StylesConfig,
     check_choices,
     check_depth,
     check_ranges,
@@ -43,7 +44,7 @@ _LOSS = (
     "style_layer_weights",
     "loss_form",
 )
-_NOT_ON_OLD_CARDS = {"style_layer_weights": []}
+_NOT_ON_OLD_CARDS: dict[str, object] = {"style_layer_weights": []}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class CompareConfig:
     """The style image that the style was trained on: a file or an http(s) URL."""
 
     output: Annotated[str, shown_as("REPORT", REQUIRED, ("-o",))] = ""
-    """Folder for the report and all that it is made from."""
+    """Folder for the report and all its data."""
 
     size: int = 256
     """Long side that all photos are scaled to, in px."""
@@ -79,8 +80,7 @@ class CompareConfig:
     """What the optimiser starts from."""
 
     also_from: tuple[Start, ...] = ("noise",)
-    """Further starts, followed only until they are as good as the network: papers start from
-    noise."""
+    """Further starts, run only until they are as good as the network. Papers start from noise."""
 
     seed: int = 1
     """Seed of the noise."""
@@ -89,14 +89,14 @@ class CompareConfig:
     """Arithmetic of VGG19's convolutions, for both methods; mixed_bfloat16 is faster on CPUs that
     have AVX512-BF16."""
 
-    checkpoints: Annotated[str, shown_as("FOLDER")] = checkpoint.ROOT
+    checkpoints: Annotated[str, shown_as("FOLDER")] = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
     vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
         default_factory=default_vgg_weights
     )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
         check_choices(self)

@@ -2,16 +2,17 @@
 
 Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016),
 section 2.3: the picture itself is changed, step by step, until VGG19 sees in it the content of the
-one and the style of the other. The loss is `fst.models.perceptual`'s, the very one that networks
-are trained with; the pixels stay in 0-255 at every step.
+photo and the style of the style image. The loss is that of training, `fst.models.perceptual`. The
+pixels stay in 0-255 at every step.
 """
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,10 @@ from fst.media import images
 _COARSEST = 256  # px: the long side at which coarse-to-fine begins when nothing else is said
 _MEMORY = 10  # steps that L-BFGS remembers: twice as many are twice the overhead and gain little
 _FIRST_STEP = 5.0  # grey levels, root mean square: what L-BFGS tries before it knows the curvature
+
+
+Image: TypeAlias = str | os.PathLike | np.ndarray
+"""A picture: a file, an address, or `[H, W, 3]` RGB in 0-255, uint8 or float."""
 
 
 class Losses(NamedTuple):
@@ -67,18 +72,18 @@ class Result:
 
     picture: np.ndarray
     losses: Losses
-    trace: list
+    trace: list[Step]
     interrupted: bool
 
 
 def optimize(
-    content,
-    style,
+    content: Image,
+    style: Image | list[Image] | tuple[Image, ...],
     options: GatysOptions | None = None,
     *,
-    features=None,
-    on_step: Callable | None = None,
-):
+    features: Callable[..., list] | None = None,
+    on_step: Callable[[Step, Callable[[], np.ndarray]], object] | None = None,
+) -> Result:
     """Gives a content image the style of one or several style images.
 
     Args:
@@ -100,27 +105,28 @@ def optimize(
             or the loss is not a finite number.
 
     Example:
-        >>> result = optimize("photo.jpg", "painting.jpg", GatysOptions(size=256, steps=100))
-        >>> result.picture.shape, result.losses.total
+        >>> result = optimize(photo, photo[::-1], GatysOptions(size=48, style_size=48, steps=2))
+        >>> result.picture.shape
+        (36, 48, 3)
     """
     import tensorflow as tf
 
     from fst.models.perceptual import load_vgg19
 
     options = options or GatysOptions()
-    content = _Source(content, "content")
+    photo_source = _Source(content, "content")
     styles = [_Source(s, "style") for s in (style if isinstance(style, list | tuple) else [style])]
     if not styles:
         raise ValueError("there is no style image")
     _check_style_weights(options, styles)
-    sizes = scale_sizes(content.scaled(options.size).shape[:2], options.scales)
+    sizes = scale_sizes(photo_source.scaled(options.size).shape[:2], options.scales)
     features = features or load_vgg19(precision=options.precision, pooling=options.pooling)
     run = _Run(options, features, on_step)
     start, interrupted = None, False
     try:
         for height, width in sizes:
             shrink = max(height, width) / max(sizes[-1])
-            photo = _resized(content.pixels, height, width)
+            photo = _resized(photo_source.pixels, height, width)
             paintings = [s.scaled(options.style_size, shrink) for s in styles]
             if start is None:
                 start = _first_picture(options, photo, paintings[0])
@@ -141,7 +147,7 @@ def optimize(
     return Result(picture, run.best_losses, run.trace, interrupted)
 
 
-def count_steps(size, options):
+def count_steps(size: tuple[int, int], options: GatysOptions) -> int:
     """How many steps `options` make over all scales, for a content image of height and width."""
     return options.steps * len(scale_sizes(_scaled_size(size, options.size), options.scales))
 
@@ -277,7 +283,7 @@ def _lbfgs(run, differentiate, start):
 
     try:
         before = math.inf
-        # Where float32 is too coarse for its line search it gives up; without its memory of the
+        # If float32 is too coarse for its line search, it gives up; without its memory of the
         # curvature it often gets on.
         restart(np.clip(start, 0, 255))
         while run.best_losses.total < before * (1 - 1e-6):

@@ -42,10 +42,10 @@ class GatysOptions(metaclass=WithPresets):
 
     preset: GatysPreset = "fst"
     """fst: the loss that the networks are trained with. The others are published settings (see
-    docs/gatys.md). An option that is given too replaces the preset's own."""
+    docs/gatys.md). Options that you give replace the preset's values."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    """lbfgs: falls faster per step. adam: for high learning rates and starts from noise."""
+    """lbfgs: faster per step. adam: for high learning rates and starts from noise."""
 
     steps: int = 300
     """Evaluations of the loss and its gradient, at each scale."""
@@ -66,8 +66,8 @@ class GatysOptions(metaclass=WithPresets):
     """Long side of the style images, in px: larger makes larger strokes."""
 
     scales: int = 0
-    """Sizes to work at, each twice the one before and begun from its picture (0: as many as keep
-    the first at 256 px or more)."""
+    """Number of sizes to work at. Each is twice the previous one and starts from its picture (0: as
+    many as possible with the first at 256 px or more)."""
 
     content_weight: float = TrainingConfig.content_weight
     """Weight of the content term."""
@@ -140,7 +140,7 @@ class GatysOptions(metaclass=WithPresets):
 class GatysConfig(GatysOptions):
     """Gives one photo the style of a picture by optimising its pixels (Gatys et al. 2016).
 
-    Slow, and without any training. Ctrl-C keeps the best picture so far.
+    It is slow, but needs no training. Ctrl-C keeps the best picture so far.
     """
 
     content: Annotated[str, shown_as("CONTENT", REQUIRED)]
@@ -153,22 +153,22 @@ class GatysConfig(GatysOptions):
     """The picture to write, such as out.png; with --sweep the grid of pictures."""
 
     snapshots: int = 0
-    """Keep the best picture after every N steps, in the folder OUTPUT_snapshots, and make an
-    animation of them all next to it (0: none)."""
+    """Keep the best picture after every N steps in the folder OUTPUT_snapshots, and make an
+    animation of them beside it (0: none)."""
 
     trace: Annotated[str, shown_as("FILE")] = ""
     """CSV file to write the losses of every step to."""
 
     sweep: Annotated[tuple[str, ...], shown_as("OPTION=VALUES")] = ()
     """Try every combination, such as style_weight=1,4,16 content_layers=relu3_1,relu4_2, and draw
-    them into one picture, with a CSV file of the numbers. '+' joins what belongs together:
+    all into one picture, with a CSV file of the numbers. '+' joins several layers:
     content_layers=relu3_1+relu4_2."""
 
     vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
         default_factory=default_vgg_weights
     )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
         super().__post_init__()

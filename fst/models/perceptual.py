@@ -7,14 +7,15 @@ total-variation term keeps neighbouring pixels together (Johnson et al. 2016, se
 
 The *relative* form, the default, divides every term by the energy of its own target, so that a
 weight means the same for every style, layer and picture size. The *absolute* form is the one of
-Gatys et al., the *mean* form the one of the PyTorch and TensorFlow tutorials; they are there for
-setting results beside published weights.
+Gatys et al., the *mean* form the one of the PyTorch and TensorFlow tutorials; they are there
+to compare with published weights.
 
 Pure Keras: nothing here names a backend.
 """
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -187,10 +188,10 @@ class LossTerms(NamedTuple):
     `total` is the weighted sum; the others are unweighted, so that runs can be compared.
     """
 
-    total: object
-    content: object
-    style: object
-    tv: object
+    total: Any
+    content: Any
+    style: Any
+    tv: Any
 
 
 class PerceptualLoss:
@@ -215,25 +216,27 @@ class PerceptualLoss:
         ValueError: an unknown layer or form, or weights that do not match what they weigh.
 
     Example:
-        >>> loss = PerceptualLoss(Vgg19Features(), [style])
-        >>> terms = loss(stylised, loss.content_features(photos))
+        >>> loss = PerceptualLoss(Vgg19Features(), [np.float32(photo)])
+        >>> photos = np.float32(photo)[None]
+        >>> float(loss(photos, loss.content_features(photos)).content)
+        0.0
     """
 
     def __init__(
         self,
-        features,
-        style_images,
+        features: Callable[..., list[Any]],
+        style_images: Sequence[Any],
         *,
-        style_image_weights=None,
-        separate=False,
-        content_weight=TrainingConfig.content_weight,
-        style_weight=TrainingConfig.style_weight[0],
-        tv_weight=TrainingConfig.tv_weight,
-        content_layers=CONTENT_LAYERS,
-        style_layers=STYLE_LAYERS,
-        style_layer_weights=None,
-        form="relative",
-    ):
+        style_image_weights: Sequence[float] | None = None,
+        separate: bool = False,
+        content_weight: float = TrainingConfig.content_weight,
+        style_weight: float | Sequence[float] = TrainingConfig.style_weight[0],
+        tv_weight: float = TrainingConfig.tv_weight,
+        content_layers: Sequence[str] = CONTENT_LAYERS,
+        style_layers: Sequence[str] = STYLE_LAYERS,
+        style_layer_weights: Sequence[float] | None = None,
+        form: str = "relative",
+    ) -> None:
         if form not in FORMS:
             raise ValueError(f"the loss's form is one of {', '.join(FORMS)}, not '{form}'")
         self._features = features
@@ -254,15 +257,15 @@ class PerceptualLoss:
             raise ValueError(f"{len(weights)} style weights were given for {self.styles} styles")
         self._style_weights = np.broadcast_to(weights, self.styles)
 
-    def content_features(self, content_images):
+    def content_features(self, content_images: Any) -> list[Any]:
         """Features of the content images `[B, H, W, 3]`: compute them once, use them often."""
         return self._features(content_images, self._content_layers)
 
-    def __call__(self, stylised, content_features, shares=None):
+    def __call__(self, stylised: Any, content_features: list[Any], shares: Any = None) -> LossTerms:
         """The mean loss of `stylised` against features of its contents (see `of_each`)."""
         return LossTerms(*map(ops.mean, self.of_each(stylised, content_features, shares)))
 
-    def of_each(self, stylised, content_features, shares=None):
+    def of_each(self, stylised: Any, content_features: list[Any], shares: Any = None) -> LossTerms:
         """The loss of every picture of a batch.
 
         Args:

@@ -5,7 +5,7 @@ photos ──► network ──► stylised photos ──► perceptual loss ◄
               └───────── optimizer ◄── gradient ─┘
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -13,7 +13,7 @@ import tensorflow as tf
 from fst.config import TrainingConfig
 from fst.models.lattice import lattice_term
 from fst.models.network import paint, styles_of
-from fst.models.perceptual import LossTerms
+from fst.models.perceptual import LossTerms, PerceptualLoss
 
 
 class StepResult(NamedTuple):
@@ -64,20 +64,21 @@ class StyleTransfer(keras.Model):
 
     Example:
         >>> loss = fst.PerceptualLoss(load_vgg19(), [style])
-        >>> model = fst.StyleTransfer(fst.build_network(), loss)
+        >>> model = fst.StyleTransfer(fst.build_network(width=8), loss)
         >>> model.compile(keras.optimizers.Adam(1e-3))
-        >>> model.fit(photos)
+        >>> sorted(model.fit(photos, verbose=0).history)
+        ['content', 'loss', 'style', 'total', 'tv']
     """
 
     def __init__(
         self,
-        network,
-        loss=None,
+        network: keras.Model,
+        loss: PerceptualLoss | None = None,
         *,
-        lattice_weight=TrainingConfig.lattice_weight,
-        clip_norm=TrainingConfig.clip_norm,
-        **kwargs,
-    ):
+        lattice_weight: float = TrainingConfig.lattice_weight,
+        clip_norm: float = TrainingConfig.clip_norm,
+        **kwargs: Any,
+    ) -> None:
         # The network's policy, so that `compile` scales the loss for float16. What comes in stays
         # as it is: the network does its own casting.
         super().__init__(**{"dtype": network.dtype_policy, "autocast": False, **kwargs})

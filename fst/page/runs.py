@@ -3,7 +3,7 @@
 runs/.current.json  which training was started last, and its process
 runs/<name>/        the style picture and the log of each
 
-The process outlives the page and its server; `.current.json` leads back to it.
+The process continues when the page or its server ends; `.current.json` names it.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Run:
     batch_size: int = 1
 
     def running(self):
-        """Whether its process works still."""
+        """Whether its process is still running."""
         try:
             process = psutil.Process(self.pid)
             # But for the interpreter, which on macOS may be a stub that starts another.
@@ -111,7 +111,7 @@ class Runs:
 
     def _free(self, name):
         if (self._styles / name).exists():
-            raise UserError(f"there is something called '{name}' already; choose another name")
+            raise UserError(f"'{name}' exists already; choose another name")
         return name
 
     def _free_like(self, name):
@@ -137,15 +137,15 @@ class Runs:
         return self._launch(Run(name, config.steps, command, 0, config.batch_size))
 
     def resume(self):
-        """Goes on with the training that was stopped; returns the `Run`."""
+        """Continues the training that was stopped; returns the `Run`."""
         with self._alone():
             run = self.current()
             if run is None:
-                raise UserError("there is no training to go on with")
+                raise UserError("there is no training to continue")
             return self._launch(run)
 
     def stop(self):
-        """Asks the training to stop; it saves its state after the step that is under way."""
+        """Asks the training to stop; it saves its state after the current step."""
         run = self.current()
         if run and run.running():
             with contextlib.suppress(ProcessLookupError):  # It has just ended by itself.
@@ -179,7 +179,7 @@ class Runs:
         with FileLock(self._folder / _LOCK):
             run = self.current()
             if run and run.running():
-                raise UserError(f"'{run.name}' is being trained; one training at a time")
+                raise UserError(f"'{run.name}' is being trained; only one training can run")
             yield
 
     def _launch(self, run):

@@ -13,7 +13,7 @@ SIDE = 160
 
 _MOST = 2000  # of some 6 kB each
 
-_kept = collections.OrderedDict()
+_kept: collections.OrderedDict = collections.OrderedDict()
 _one_at_a_time = threading.Lock()
 
 

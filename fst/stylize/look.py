@@ -1,9 +1,11 @@
 """The look of a stylised picture: how fine, in whose colours, how strong, and the finish.
 
 Pictures in, pictures out, in NumPy and Pillow alone. `infer.py` applies the four in this order:
-`at_scale`, then `blend` (colours, then strength), then `finish`. Each leaves a picture untouched,
-to the bit, where it is not asked for anything.
+`at_scale`, then `blend` (colours, then strength), then `finish`. With neutral values none of them
+changes a picture at all.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -17,7 +19,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _PIXELS_AT_A_TIME = 2**22  # What is mixed in float32 takes several times the picture's memory.
 
 
-def at_scale(stylise, photo, scale=1.0):
+def at_scale(
+    stylise: Callable[[np.ndarray], np.ndarray], photo: np.ndarray, scale: float = 1.0
+) -> np.ndarray:
     """Stylises a photo at another size, and brings the result back to the photo's own.
 
     Strokes have a size in px, which the network has learnt. On an enlarged photo they are smaller
@@ -38,7 +42,9 @@ def at_scale(stylise, photo, scale=1.0):
     return images.resize(stylise(images.resize(photo, *size)), height, width)
 
 
-def blend(photo, stylised, strength=1.0, preserve_color=False):
+def blend(
+    photo: np.ndarray, stylised: np.ndarray, strength: float = 1.0, preserve_color: bool = False
+) -> np.ndarray:
     """Mixes a photo with its stylised picture.
 
     Args:
@@ -71,9 +77,9 @@ def blend(photo, stylised, strength=1.0, preserve_color=False):
         stylised = with_colors_of(photo, stylised)
     if strength == 1:
         return stylised.astype(kind)
-    # In sRGB's own values, which are spaced about as the eye sees: half strength lies half way for
-    # it. Mixed as light, shadows take on a haze (a black helmet is grey at a quarter already), for
-    # there a little light is much to the eye. OKLab looks the same as sRGB, at many times the work.
+    # In sRGB values, which are spaced about as the eye sees: half strength looks like half way to
+    # it. Mixed as light, shadows look hazy (a black helmet is grey at a quarter already), because
+    # a little light is much to the eye there. OKLab looks the same, at many times the work.
     mixed = stylised.astype(np.float32)
     mixed -= photo
     mixed *= np.float32(strength)
@@ -81,7 +87,7 @@ def blend(photo, stylised, strength=1.0, preserve_color=False):
     return _as_kind(mixed, kind)
 
 
-def with_colors_of(photo, stylised):
+def with_colors_of(photo: np.ndarray, stylised: np.ndarray) -> np.ndarray:
     """The stylised picture's brightness in the photo's colours.
 
     The luma is the stylised picture's, the chroma the photo's (Cb and Cr of BT.601). Where no
@@ -107,7 +113,9 @@ def with_colors_of(photo, stylised):
     return _as_kind(chroma, _kind_of(photo, stylised))
 
 
-def finish(picture, sharpen=1.0, contrast=1.0, saturation=1.0):
+def finish(
+    picture: np.ndarray, sharpen: float = 1.0, contrast: float = 1.0, saturation: float = 1.0
+) -> np.ndarray:
     """Changes saturation, contrast and sharpness, in this order, as Pillow's `ImageEnhance`.
 
     Sharpening comes last: contrast would make its edges harsher.
@@ -121,11 +129,11 @@ def finish(picture, sharpen=1.0, contrast=1.0, saturation=1.0):
     Returns:
         `picture` itself if all three are 1, else uint8 `[H, W, 3]`.
     """
-    steps = (
+    steps: list[tuple[Callable, float]] = [
         (ImageEnhance.Color, saturation),
         (ImageEnhance.Contrast, contrast),
         (ImageEnhance.Sharpness, sharpen),
-    )
+    ]
     steps = [(kind, amount) for kind, amount in steps if amount != 1]
     if not steps:
         return picture
@@ -135,7 +143,7 @@ def finish(picture, sharpen=1.0, contrast=1.0, saturation=1.0):
     return np.array(image)
 
 
-def check_strength(strength):
+def check_strength(strength: float) -> None:
     """Raises a ValueError unless `strength` is a share from 0 to 1."""
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is from 0 to 1, not {strength}")

@@ -1,10 +1,15 @@
 """A trained style, applied to a picture of any size."""
 
+from __future__ import annotations
+
 import collections
+import os
+from collections.abc import Callable
 
 import numpy as np
 
 from fst import checkpoint
+from fst.checkpoint import Checkpoint, StyleName
 from fst.media import images
 from fst.models import weights_file
 from fst.models.architecture import MIN_SIZE
@@ -39,7 +44,9 @@ class SharedNetwork:
         UserError: its files are missing or damaged, or the engine is not installed.
     """
 
-    def __init__(self, trained, engine="tensorflow", precision="float32"):
+    def __init__(
+        self, trained: Checkpoint, engine: str = "tensorflow", precision: str = "float32"
+    ) -> None:
         self.weights = trained.read_all_weights()
         self.engine = engines.choose(engine, precision)
         self.run = engines.load_for_all(self.engine, weights_file.first(self.weights), precision)
@@ -62,12 +69,18 @@ class Stylizer:
         UserError: its files are missing or damaged, or the engine is not installed.
 
     Example:
-        >>> stylise = Stylizer(checkpoint.find("starry_night"))
+        >>> stylise = Stylizer(fst.checkpoint.find("starry_night"))
         >>> stylise(np.zeros((480, 640, 3), np.uint8)).shape
         (480, 640, 3)
     """
 
-    def __init__(self, trained, engine="tensorflow", precision="float32", network=None):
+    def __init__(
+        self,
+        trained: Checkpoint,
+        engine: str = "tensorflow",
+        precision: str = "float32",
+        network: SharedNetwork | None = None,
+    ) -> None:
         self.card = trained.read_card()
         if network is None:
             self._weights = trained.read_weights()
@@ -79,7 +92,15 @@ class Stylizer:
             norms = arrange(self._weights).norms
             self._run = lambda image: network.run(image, norms)
 
-    def __call__(self, image, *, strength=1.0, preserve_color=False, tile="auto", progress=None):
+    def __call__(
+        self,
+        image: np.ndarray,
+        *,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        tile: str | int = "auto",
+        progress: Callable[[float], object] | None = None,
+    ) -> np.ndarray:
         """Stylises one picture.
 
         Args:
@@ -134,27 +155,40 @@ class Stylizer:
         return stylised if image.dtype == np.uint8 else stylised.astype(np.float32)
 
 
-def load(style, root=checkpoint.ROOT, engine="tensorflow", precision="float32"):
+def load(
+    style: StyleName,
+    root: str | os.PathLike = checkpoint.ROOT,
+    engine: str = "tensorflow",
+    precision: str = "float32",
+) -> Stylizer:
     """Loads a trained style, or a blend of some.
 
     Args:
         style: a name, as those of `infer.py --list`, the path of a style's folder, or a blend of
-            styles, `{"great_wave": 0.7, "udnie": 0.3}`; see `fst.checkpoint.find`.
-        root: folder that holds the trained styles.
+            styles, `{"great_wave": 0.7, "udnie": 0.3}`; or what `fst.train` returned. See
+            `fst.checkpoint.find`.
+        root: folder that holds the trained styles; after the usual one, `checkpoints`, comes that
+            of the styles that are shipped.
         engine: `"tensorflow"`, `"openvino"`, `"onnxruntime"`, or `"auto"`: the fastest that is
             installed (see `fst.stylize.engines.choose`).
         precision: `"float32"`, or with OpenVINO `"bfloat16"`.
 
     Returns:
-        A `Stylizer`: `fst.load("starry_night")(photo)`.
+        A `Stylizer`.
 
     Raises:
         UserError: there is no such style, with the names that there are, or no such engine.
+
+    Example:
+        >>> fst.load("starry_night")(photo).shape == photo.shape
+        True
     """
     return Stylizer(checkpoint.find(style, root), engine, precision)
 
 
-def load_all(trained, engine="tensorflow", precision="float32"):
+def load_all(
+    trained: dict[str, Checkpoint], engine: str = "tensorflow", precision: str = "float32"
+) -> dict[str, Stylizer]:
     """Loads several trained styles; those of one gallery share its network, and its memory.
 
     Args:

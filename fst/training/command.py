@@ -1,4 +1,4 @@
-"""The command `train.py`, also `fst train`: trains as it is told and says how far it is."""
+"""The command `train.py`, also `fst train`: trains a style and shows the progress."""
 
 import signal
 import sys

@@ -14,14 +14,16 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fst import checkpoint, files, packages
-from fst.config import NOTHING
+from fst.config import NOTHING, TrainingConfig
 from fst.errors import UserError, first_line
 from fst.export import export_styles
 from fst.models import perceptual
@@ -29,6 +31,7 @@ from fst.models.network import build_network
 from fst.models.precision import resolve
 from fst.models.style_transfer import StepResult, StyleTransfer
 from fst.training import gallery, handed_in, workers
+from fst.training.callbacks import Progress
 from fst.training.card import make_card, measure
 from fst.training.data import open_photos, take_photos
 from fst.training.guard import Jumped
@@ -127,20 +130,20 @@ class TrainingStep:
 
 
 def train(
-    config,
-    on_progress=None,
-    on_event=print,
+    config: TrainingConfig,
+    on_progress: Callable[[Progress], object] | None = None,
+    on_event: Callable[[str], object] = print,
     *,
-    photos=None,
-    network=None,
-    loss=None,
-    optimizer=None,
-    callbacks=(),
-):
+    photos: Any = None,
+    network: keras.Model | None = None,
+    loss: Any = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> checkpoint.Checkpoint:
     """Trains a style, or goes on with its training, and writes `<output>/<name>/`.
 
-    What is handed in takes the place of what `config` describes; a run is gone on with by handing
-    in the same again.
+    What is handed in replaces what `config` describes. To continue a run, hand in the same
+    again.
 
     Args:
         config: a `fst.config.TrainingConfig`.
@@ -307,7 +310,7 @@ def _run_steps(config, step, photos, state, recorders, callbacks):
                 if stopping(interrupted()) or step.model.stop_training:
                     break
     except tf.errors.OpError:
-        photos.raise_failure()  # In the user's terms, where the photos were the cause.
+        photos.raise_failure()  # In words for the user, if the photos were the cause.
         raise
     if stopping(interrupted()):
         if recorders:

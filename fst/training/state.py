@@ -9,7 +9,7 @@ import zipfile
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 import keras
 import numpy as np
