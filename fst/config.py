@@ -16,6 +16,27 @@ import tyro
 
 from fst.errors import UserError, flag_of
 
+REQUIRED = "(required)"
+"""How the help ends of an option that must be given although it has a default in Python."""
+
+
+def shown_as(metavar: str, end: str | None = None, aliases: tuple[str, ...] = ()):
+    """How the help of a command shows an option; goes into its `Annotated` type.
+
+    Args:
+        metavar: what stands for its value.
+        end: how its help ends, in place of its default.
+        aliases: further spellings of its flag.
+    """
+    hint = _default_shown if end is None else end
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint, aliases=aliases or None)
+
+
+def _default_shown(default):
+    """The end of an option's help. An empty default says nothing: the help tells what it means."""
+    return f"(default: {default})" if default.strip("'\"") else ""
+
+
 Preset = Literal["instant", "draft", "standard", "fine"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Distribution = Literal["none", "mirrored", "multiworker"]
@@ -68,18 +89,18 @@ class TrainingConfig(metaclass=WithPresets):
     Run again, the same command resumes at the step where it stopped.
     """
 
-    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
+    style: Annotated[tuple[str, ...], shown_as("STYLE...", REQUIRED)]
     """Style images: files, http(s) URLs, or a folder of pictures. One network learns them all, and
     each style has the name of its file."""
 
-    content: str = ""
+    content: Annotated[str, shown_as("FOLDER")] = ""
     """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT] (default: the few
     sample photos that come with scikit-image and Matplotlib, enough for the preset instant)."""
 
-    name: str = ""
+    name: Annotated[str, shown_as("NAME")] = ""
     """Name of the trained style, its folder under --output (default: the style's file name)."""
 
-    output: str = "checkpoints"
+    output: Annotated[str, shown_as("FOLDER")] = "checkpoints"
     """Folder that holds the trained styles."""
 
     preset: Preset = "instant"
@@ -116,13 +137,18 @@ class TrainingConfig(metaclass=WithPresets):
     """Weight of the term against a fine regular pattern, in step with the network's grid of 4 px,
     in skies and other even areas (0: none)."""
 
-    content_layers: tuple[str, ...] = ("relu4_2",)
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = ("relu4_2",)
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = (
+        "relu1_1",
+        "relu2_1",
+        "relu3_1",
+        "relu4_1",
+    )
     """VGG19 layers that define style."""
 
-    style_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style layer counts, in their order (default: all the same)."""
 
     loss_form: LossForm = "relative"
@@ -139,7 +165,7 @@ class TrainingConfig(metaclass=WithPresets):
     width: int = 32
     """Channels of the network's first layer: 16 is smaller and faster, 32 is the paper's."""
 
-    start_from: str = "gallery"
+    start_from: Annotated[str, shown_as("STYLE")] = "gallery"
     """What to start from: a trained style or gallery (name or folder), or none for random weights.
     Of a gallery, the style nearest to the new one is taken."""
 
@@ -147,11 +173,13 @@ class TrainingConfig(metaclass=WithPresets):
     """all: every weight of the network. style: only the new style's scales and shifts; the
     convolutions stay as in --start-from."""
 
-    add_to: str = ""
+    add_to: Annotated[str, shown_as("GALLERY")] = ""
     """A gallery (name or folder) to add the finished style to. The style starts from it, with
     --learn style. The other styles do not change."""
 
-    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
+        default_factory=default_vgg_weights
+    )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
     once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
@@ -161,7 +189,7 @@ class TrainingConfig(metaclass=WithPresets):
     seed: int = 1
     """Seed of the initial weights and of the order, crops and flips of the photos."""
 
-    preview: tuple[str, ...] = ()
+    preview: Annotated[tuple[str, ...], shown_as("PHOTO")] = ()
     """Photos to stylise every --preview-every steps (default: four photos of --content)."""
 
     preview_every: int = 250
@@ -304,18 +332,18 @@ class InferenceConfig:
     Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
     """
 
-    checkpoint: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]] = ""
-    """Required. Trained style: a name that --list shows, its folder, or a blend of a gallery's
+    checkpoint: tyro.conf.Positional[Annotated[str, shown_as("CHECKPOINT", REQUIRED)]] = ""
+    """Trained style: a name that --list shows, its folder, or a blend of a gallery's
     styles, such as great_wave=0.7,udnie=0.3. With --contact-sheet also all: every style."""
 
-    input: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]] = ()
-    """Required. Photos, videos, folders of photos, and http(s) URLs of photos."""
+    input: tyro.conf.Positional[Annotated[tuple[str, ...], shown_as("INPUT...", REQUIRED)]] = ()
+    """Photos, videos, folders of photos, and http(s) URLs of photos."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
-    """Required. For one photo or video: a file, such as out.jpg or out.mp4, or a folder. Otherwise:
+    output: Annotated[str, shown_as("OUTPUT", REQUIRED, ("-o",))] = ""
+    """For one photo or video: a file, such as out.jpg or out.mp4, or a folder. Otherwise:
     a folder, in which the photos keep their names and subfolders."""
 
-    checkpoints: str = "checkpoints"
+    checkpoints: Annotated[str, shown_as("FOLDER", "")] = "checkpoints"
     """Folder that holds the trained styles, each in a folder of its own or many in a gallery
     (default: your own in ./checkpoints, then those that come with fst)."""
 
@@ -329,7 +357,7 @@ class InferenceConfig:
     """Scale larger photos down to this long side first, in px (0: never, but 1024 if
     --contact-sheet draws all styles)."""
 
-    tile: str = "auto"
+    tile: Annotated[str, shown_as("ROWS")] = "auto"
     """auto: process large photos in strips if free memory is short; the result is the same. off:
     never. A number: always, with that many rows in a strip."""
 
@@ -413,7 +441,7 @@ class InferenceConfig:
 class StylesConfig:
     """Lists the trained styles: name, place, size on disk, and what each was learnt from."""
 
-    checkpoints: str = InferenceConfig.checkpoints
+    checkpoints: Annotated[str, shown_as("FOLDER", "")] = InferenceConfig.checkpoints
     """Folder that holds the trained styles."""
 
 

@@ -12,10 +12,12 @@ import pytest
 from conftest import run
 
 from fst import config
+from fst.comparison.measure import CompareConfig
 from fst.config import PRESETS, InferenceConfig, TrainingConfig, flag_of
 from fst.console import cli
 from fst.errors import UserError
-from fst.gatys.options import GatysOptions
+from fst.export import ExportConfig
+from fst.gatys.options import GatysConfig, GatysOptions
 
 FIELDS = [field.name for field in dataclasses.fields(TrainingConfig)]
 
@@ -418,6 +420,18 @@ def test_help_shows_every_option():
     for name, words in field_docs().items():
         assert letters(words) in text, name
         assert name == "style" or letters(flag_of(name)) in text, name
+
+
+@pytest.mark.parametrize(
+    "kind", [TrainingConfig, InferenceConfig, GatysConfig, CompareConfig, ExportConfig]
+)
+def test_help_names_what_an_option_takes_and_shows_no_empty_default(kind, capsys):
+    with pytest.raises(SystemExit):
+        cli.parse(kind, "program", ["--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert not re.search(r"\bSTR\b|default: (''|\(\))?\)|[Rr]equired\.", text)
+    assert "(required)" in text
+    assert not re.search(r"\(default: [^()]*\)\.? \(default: ", text)
 
 
 def test_reading_the_command_line_loads_no_tensorflow():

@@ -7,6 +7,7 @@ import tyro
 
 from fst.config import (
     LAYER_FIELDS,
+    REQUIRED,
     LossForm,
     Precision,
     TrainingConfig,
@@ -18,6 +19,7 @@ from fst.config import (
     check_ranges,
     check_shares,
     default_vgg_weights,
+    shown_as,
 )
 from fst.errors import UserError
 
@@ -76,16 +78,16 @@ class GatysOptions(metaclass=WithPresets):
     tv_weight: float = TrainingConfig.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
-    content_layers: tuple[str, ...] = TrainingConfig.content_layers
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.content_layers
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = TrainingConfig.style_layers
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.style_layers
     """VGG19 layers that define style."""
 
-    style_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style layer counts, in their order (default: all the same)."""
 
-    style_image_weights: tuple[float, ...] = ()
+    style_image_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style image counts, in their order (default: all the same)."""
 
     loss_form: LossForm = "relative"
@@ -141,28 +143,30 @@ class GatysConfig(GatysOptions):
     It is slow, but needs no training. Ctrl-C keeps the best picture so far.
     """
 
-    content: Annotated[str, tyro.conf.arg(metavar="CONTENT")]
+    content: Annotated[str, shown_as("CONTENT", REQUIRED)]
     """Content image: a file or an http(s) URL."""
 
-    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
+    style: Annotated[tuple[str, ...], shown_as("STYLE...", REQUIRED)]
     """Style images: files or http(s) URLs."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
-    """Required. The picture to write, such as out.png; with --sweep the grid of pictures."""
+    output: Annotated[str, shown_as("OUTPUT", REQUIRED, ("-o",))] = ""
+    """The picture to write, such as out.png; with --sweep the grid of pictures."""
 
     snapshots: int = 0
     """Keep the best picture after every N steps in the folder OUTPUT_snapshots, and make an
     animation of them beside it (0: none)."""
 
-    trace: str = ""
+    trace: Annotated[str, shown_as("FILE")] = ""
     """CSV file to write the losses of every step to."""
 
-    sweep: tuple[str, ...] = ()
+    sweep: Annotated[tuple[str, ...], shown_as("OPTION=VALUES")] = ()
     """Try every combination, such as style_weight=1,4,16 content_layers=relu3_1,relu4_2, and draw
     all into one picture, with a CSV file of the numbers. '+' joins several layers:
     content_layers=relu3_1+relu4_2."""
 
-    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
+        default_factory=default_vgg_weights
+    )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
     once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
