@@ -42,9 +42,10 @@ def _template():
     return process, requests
 
 
-def start(*command, cwd=ROOT, env=None):
-    """Starts `python command...`; gives a `Command`."""
-    return Command(_template()[1], command, cwd, os.environ if env is None else env)
+def start(*command, cwd=ROOT, env=None, devices=1):
+    """Starts `python command...`, in which TensorFlow finds so many CPUs; gives a `Command`."""
+    env = os.environ if env is None else env
+    return Command(_template()[1], command, cwd=os.fspath(cwd), env=dict(env), devices=devices)
 
 
 def run(*command, timeout=600, **options):
@@ -60,13 +61,12 @@ def run(*command, timeout=600, **options):
 class Command:
     """A command that runs, with what is used here of `subprocess.Popen`."""
 
-    def __init__(self, requests, command, cwd, env):
+    def __init__(self, requests, command, **surroundings):
         self.words = [str(word) for word in command]
         self.returncode = None
         self._streams = [tempfile.TemporaryFile() for _ in range(STREAMS)]  # noqa: SIM115
         self._ended, theirs = socket.socketpair()
-        request = {"words": self.words, "cwd": os.fspath(cwd), "env": dict(env)}
-        data = json.dumps(request).encode()
+        data = json.dumps({"words": self.words, **surroundings}).encode()
         with theirs:
             fds = [theirs.fileno(), *(stream.fileno() for stream in self._streams)]
             socket.send_fds(requests, [len(data).to_bytes(4, "big")], fds)
@@ -136,17 +136,21 @@ def _become(request, streams):
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    _look_for_devices()
+    _look_for_devices(request["devices"])
     for target, fd in enumerate(streams, start=1):
         os.dup2(fd, target)
         os.close(fd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _look_for_devices():
+def _look_for_devices(count):
     """TensorFlow has something to say then, which the commands keep off the terminal."""
     import tensorflow as tf
 
+    if count > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
+        tf.config.set_logical_device_configuration(cpu, logical)
     tf.config.list_physical_devices()
     if "TF_CONFIG" not in os.environ:
         tf.cast(tf.zeros([1]), tf.float16)

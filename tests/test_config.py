@@ -172,7 +172,6 @@ def test_ranges(option, value):
 def test_every_number_has_a_range():
     kinds = (int, float, tuple[int, ...], tuple[float, ...])
     numbers = {f.name for f in dataclasses.fields(TrainingConfig) if f.type in kinds}
-    numbers.remove("style_layer_weights")  # Which count beside each other only.
     assert numbers == {name for name, _, _ in config._RANGES}
 
 

@@ -720,9 +720,11 @@ def test_nothing_to_gain_leaves_the_photo_alone():
     ],
 )
 def test_wrong_options_are_one_line(options, words):
-    with pytest.raises(UserError, match=re.escape(words)) as caught:
+    with pytest.raises(UserError) as caught:
         GatysOptions(**options)
-    assert "\n" not in str(caught.value)
+    line = caught.value.for_command_line()
+    assert words in line
+    assert "\n" not in line
 
 
 def test_every_number_has_a_range():

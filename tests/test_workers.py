@@ -26,18 +26,11 @@ STEPS = 8
 SCRIPT = """
 import json, os, signal, sys
 import numpy as np
-import tensorflow as tf
 from fst.config import TrainingConfig
 from fst.errors import run
 from fst.training import loop
 
-options, devices, weights_path, stop = json.loads(sys.argv[1])
-if devices > 1:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * devices
-    )
-
+options, weights_path, stop = json.loads(sys.argv[1])
 class Kept(loop.TrainingStep):
     def __init__(self, *args):
         super().__init__(*args)
@@ -90,8 +83,8 @@ def start(options, weights_path, devices=1, stop=None, cluster=None):
     environment = dict(os.environ)
     if cluster:
         environment["TF_CONFIG"] = tf_config(*cluster)
-    arguments = json.dumps([options, devices, str(weights_path), stop])
-    return forks.start("-c", SCRIPT, arguments, env=environment)
+    arguments = json.dumps([options, str(weights_path), stop])
+    return forks.start("-c", SCRIPT, arguments, env=environment, devices=devices)
 
 
 def finish(processes):
