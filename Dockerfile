@@ -6,7 +6,7 @@
 FROM python:3.11-slim
 
 ARG TENSORFLOW=tensorflow-cpu
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="fst" \
       org.opencontainers.image.description="Fast style transfer for TensorFlow and Keras" \
       org.opencontainers.image.version="${VERSION}" \

@@ -128,7 +128,7 @@ def hyperparameters(config):
     Raises:
         UserError: a text holds an apostrophe, which SageMaker's scripts would stumble over.
     """
-    usual = TrainingConfig.from_preset(config.preset, config.style, name=config.name)
+    usual = TrainingConfig(config.style, preset=config.preset, name=config.name)
     chosen = {"name": config.name, "preset": config.preset}
     for field in dataclasses.fields(TrainingConfig):
         value = getattr(config, field.name)

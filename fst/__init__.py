@@ -12,7 +12,7 @@ it returns. `docs/api.md` has the rest.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each name lies: a module, or what it belongs to. `__init__.pyi` tells type checkers.
 _HOMES = {

@@ -1,4 +1,4 @@
-"""The command `fst`, also `python -m fst`: one name for all that can be done."""
+"""The command `fst`, also `python -m fst`, with its subcommands."""
 
 import functools
 import sys
@@ -22,8 +22,8 @@ COMMANDS = {
     "styles": Command("fst.batch.command", "list the trained styles", "styles"),
     "train": Command("fst.training.command", "learn the style of a picture"),
     "gatys": Command("fst.gatys.command", "stylise one photo without training, slowly"),
-    "compare": Command("fst.comparison.command", "set the fast way beside the slow one"),
-    "export": Command("fst.export", "write a style for other programs"),
+    "compare": Command("fst.comparison.command", "compare the fast and the slow method"),
+    "export": Command("fst.export", "export a style for other programs"),
     "page": Command("fst.page.command", "open the web page"),
 }
 
@@ -31,7 +31,7 @@ COMMANDS = {
 def usage():
     """What `fst --help` prints."""
     rows = (f"  {name:<8} {command.what}" for name, command in COMMANDS.items())
-    return "\n".join(["usage: fst COMMAND ...", "", *rows, "", "fst COMMAND --help tells more."])
+    return "\n".join(["usage: fst COMMAND ...", "", *rows, "", "fst COMMAND --help: its options"])
 
 
 def main():

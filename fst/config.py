@@ -1,4 +1,4 @@
-"""Every option of training and of stylising: its name, default, unit and meaning, once.
+"""Every option of training and of stylising: its name, default, unit and meaning.
 
 The command line, its help, `style.json` and the Python interface are all made from here.
 """
@@ -10,11 +10,32 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
 from fst.errors import UserError, flag_of
+
+REQUIRED = "(required)"
+"""How the help ends of an option that must be given although it has a default in Python."""
+
+
+def shown_as(metavar: str, end: str | None = None, aliases: tuple[str, ...] = ()):
+    """How the help of a command shows an option; goes into its `Annotated` type.
+
+    Args:
+        metavar: what stands for its value.
+        end: how its help ends, in place of its default.
+        aliases: further spellings of its flag.
+    """
+    hint = _default_shown if end is None else end
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint, aliases=aliases or None)
+
+
+def _default_shown(default):
+    """The end of an option's help. An empty default says nothing: the help tells what it means."""
+    return f"(default: {default})" if default.strip("'\"") else ""
+
 
 Preset = Literal["instant", "draft", "standard", "fine"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -35,7 +56,7 @@ WEIGHTS_VARIABLE = "FST_VGG19_WEIGHTS"
 
 
 def default_vgg_weights():
-    """VGG19's weights where nobody names any: the file in FST_VGG19_WEIGHTS, else the embedded."""
+    """VGG19's default weights: the file in FST_VGG19_WEIGHTS, or else the embedded ones."""
     return os.environ.get(WEIGHTS_VARIABLE) or EMBEDDED
 
 
@@ -45,30 +66,46 @@ ALL_STYLES = "all"
 _SIDE_OF_MANY = 1024  # px; a sheet of a camera's picture in 30 styles would fit in no memory
 
 
+class WithPresets(type):
+    """Makes dataclasses whose option `preset` sets those that are not given beside it.
+
+    What a preset sets is told by the static method `preset_options(preset)` of the class: options
+    by their names, none for a preset that there is not.
+    """
+
+    def __call__(cls, *args, **options):
+        given = {field.name for field, _ in zip(dataclasses.fields(cls), args, strict=False)}
+        preset = options.get("preset", cls.preset)
+        if preset != cls.preset:
+            its_own = cls.preset_options(preset)
+            options = {k: v for k, v in its_own.items() if k not in given} | options
+        return super().__call__(*args, **options)
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(metaclass=WithPresets):
     """Trains a network that turns any photo into the style of one picture, or of several.
 
     Run again, the same command resumes at the step where it stopped.
     """
 
-    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
-    """Style images: files, http(s) URLs, or a folder of pictures. Of several, one network learns
-    all; each is called as its file."""
+    style: Annotated[tuple[str, ...], shown_as("STYLE...", REQUIRED)]
+    """Style images: files, http(s) URLs, or a folder of pictures. One network learns them all, and
+    each style has the name of its file."""
 
-    content: str = ""
+    content: Annotated[str, shown_as("FOLDER")] = ""
     """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT] (default: the few
     sample photos that come with scikit-image and Matplotlib, enough for the preset instant)."""
 
-    name: str = ""
+    name: Annotated[str, shown_as("NAME")] = ""
     """Name of the trained style, its folder under --output (default: the style's file name)."""
 
-    output: str = "checkpoints"
+    output: Annotated[str, shown_as("FOLDER")] = "checkpoints"
     """Folder that holds the trained styles."""
 
     preset: Preset = "instant"
     """instant: a style in about a minute. draft, standard: better ones, in minutes. fine: for a
-    GPU, the paper's 40,000 steps at 256 px, batch 4. An option given beside it replaces its own."""
+    GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
 
     steps: int = 100
     """Training steps."""
@@ -87,26 +124,31 @@ class TrainingConfig:
     for each."""
 
     content_weight: float = 1.0
-    """Weight of the content term: raise it when the photo gets lost."""
+    """Weight of the content term: raise it if the photo gets lost."""
 
     style_weight: tuple[float, ...] = (8.0,)
-    """Weight of the style term: raise it when there is too little style. One for all styles, or
+    """Weight of the style term: raise it if there is too little style. One for all styles, or
     one for each."""
 
     tv_weight: float = 1.0
     """Weight of the total-variation term: raise it against grain."""
 
     lattice_weight: float = 0.2
-    """Weight of the term against a fine canvas in step with the network's own grid of 4 px, which
-    skies and other even areas would show (0: none)."""
+    """Weight of the term against a fine regular pattern, in step with the network's grid of 4 px,
+    in skies and other even areas (0: none)."""
 
-    content_layers: tuple[str, ...] = ("relu4_2",)
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = ("relu4_2",)
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = (
+        "relu1_1",
+        "relu2_1",
+        "relu3_1",
+        "relu4_1",
+    )
     """VGG19 layers that define style."""
 
-    style_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style layer counts, in their order (default: all the same)."""
 
     loss_form: LossForm = "relative"
@@ -118,34 +160,36 @@ class TrainingConfig:
     decays along a cosine."""
 
     clip_norm: float = 1.0
-    """Longest gradient that is followed as it is; a longer one is shortened to this."""
+    """Largest norm of the gradient; a longer gradient is shortened to it."""
 
     width: int = 32
     """Channels of the network's first layer: 16 is smaller and faster, 32 is the paper's."""
 
-    start_from: str = "gallery"
-    """What to start from: a trained style or gallery (name or folder), of a gallery the style that
-    comes nearest to the new one; or none, for random weights."""
+    start_from: Annotated[str, shown_as("STYLE")] = "gallery"
+    """What to start from: a trained style or gallery (name or folder), or none for random weights.
+    Of a gallery, the style nearest to the new one is taken."""
 
     learn: Literal["all", "style"] = "all"
-    """all: every weight of the network. style: only the new style's scales and shifts, the
-    convolutions stay those of --start-from."""
+    """all: every weight of the network. style: only the new style's scales and shifts; the
+    convolutions stay as in --start-from."""
 
-    add_to: str = ""
-    """A gallery (name or folder) to add the finished style to. It is what the style starts from,
-    with --learn style: the other styles stay as they are."""
+    add_to: Annotated[str, shown_as("GALLERY")] = ""
+    """A gallery (name or folder) to add the finished style to. The style starts from it, with
+    --learn style. The other styles do not change."""
 
-    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
+        default_factory=default_vgg_weights
+    )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     holdout: int = 32
-    """Photos to keep out of training (at most a tenth of them all): the card tells their losses."""
+    """Photos to keep out of training (at most a tenth of all). style.json has their losses."""
 
     seed: int = 1
     """Seed of the initial weights and of the order, crops and flips of the photos."""
 
-    preview: tuple[str, ...] = ()
+    preview: Annotated[tuple[str, ...], shown_as("PHOTO")] = ()
     """Photos to stylise every --preview-every steps (default: four photos of --content)."""
 
     preview_every: int = 250
@@ -155,8 +199,8 @@ class TrainingConfig:
     """Steps between saves of the state to resume from."""
 
     precision: Precision = "auto"
-    """Arithmetic of the convolutions. auto: mixed_bfloat16 on a CPU that is made for it, where it
-    takes half the time, else float32."""
+    """Arithmetic of the convolutions. auto: mixed_bfloat16 on CPUs that support it, in half the
+    time, otherwise float32."""
 
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the step with XLA. auto: on a single GPU only."""
@@ -165,16 +209,17 @@ class TrainingConfig:
     """mirrored: all GPUs of this machine. multiworker: several machines, described by TF_CONFIG."""
 
     tensorboard: bool = False
-    """Write TensorBoard logs too (needs the tensorboard package)."""
+    """Also write TensorBoard logs (needs the tensorboard package)."""
 
     overwrite: bool = False
-    """Train anew even where a style of this name exists, and replace it."""
+    """Train again even if a style of this name exists, and replace it."""
 
     finish: bool = False
     """Remove the state to resume from once the style is trained."""
 
     def __post_init__(self):
         self._take_single_values()
+        check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
         check_layer_weights(self)
@@ -184,7 +229,7 @@ class TrainingConfig:
         if self.photo_size < self.crop_size:
             raise UserError(
                 f"‹photo_size› {self.photo_size} is smaller than ‹crop_size› {self.crop_size}: "
-                "raise the one or lower the other"
+                "raise ‹photo_size› or lower ‹crop_size›"
             )
         if self.add_to:
             self._learn_for_gallery()
@@ -198,7 +243,7 @@ class TrainingConfig:
             raise UserError(f"‹name› '{self.name}' may hold letters, digits, '_', '-', '.' only")
 
     def _take_single_values(self):
-        """Lets what there may be several of be given as one value, in Python and in old cards."""
+        """Turns single values into tuples, as Python callers and old cards may give them."""
         for name in _SEVERAL:
             value = getattr(self, name)
             if isinstance(value, (str, int, float)):
@@ -249,16 +294,10 @@ class TrainingConfig:
             )
         return values * count if len(values) == 1 else values
 
-    @classmethod
-    def from_preset(cls, preset, style, **options):
-        """The configuration of a preset, with `options` that win over it.
-
-        Raises:
-            UserError: there is no such preset.
-        """
-        if preset not in PRESETS:
-            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
-        return cls(style=style, **{**PRESETS[preset], **options, "preset": preset})
+    @staticmethod
+    def preset_options(preset):
+        """What a preset sets: options by their names."""
+        return PRESETS.get(preset, {})
 
     def to_json(self):
         """The configuration as plain JSON types, its paths cut down to their last part.
@@ -293,35 +332,34 @@ class InferenceConfig:
     Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
     """
 
-    checkpoint: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]] = ""
-    """Required. Trained style: a name that --list shows, its folder, or a blend of a gallery's
+    checkpoint: tyro.conf.Positional[Annotated[str, shown_as("CHECKPOINT", REQUIRED)]] = ""
+    """Trained style: a name that --list shows, its folder, or a blend of a gallery's
     styles, such as great_wave=0.7,udnie=0.3. With --contact-sheet also all: every style."""
 
-    input: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="INPUT...")]] = ()
-    """Required. Photos, videos, folders of photos, and http(s) URLs of photos."""
+    input: tyro.conf.Positional[Annotated[tuple[str, ...], shown_as("INPUT...", REQUIRED)]] = ()
+    """Photos, videos, folders of photos, and http(s) URLs of photos."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
-    """Required. For one photo or video a file, such as out.jpg or out.mp4, or a folder; for several
-    or a folder of photos a folder, in which they keep their names and subfolders."""
+    output: Annotated[str, shown_as("OUTPUT", REQUIRED, ("-o",))] = ""
+    """For one photo or video: a file, such as out.jpg or out.mp4, or a folder. Otherwise:
+    a folder, in which the photos keep their names and subfolders."""
 
-    checkpoints: str = "checkpoints"
+    checkpoints: Annotated[str, shown_as("FOLDER", "")] = "checkpoints"
     """Folder that holds the trained styles, each in a folder of its own or many in a gallery
     (default: your own in ./checkpoints, then those that come with fst)."""
 
     list: bool = False
-    """Only list the trained styles: name, where each lies, size on disk, and what it was learnt
-    from."""
+    """Only list the trained styles: name, folder, size on disk, and what each was learnt from."""
 
     recursive: bool = False
-    """Stylise the photos in the subfolders of each INPUT folder too."""
+    """Include the photos in the subfolders of each INPUT folder."""
 
     max_size: int = 0
-    """Long side, in px, that larger photos are scaled down to first (0: never, but 1024 where
+    """Scale larger photos down to this long side first, in px (0: never, but 1024 if
     --contact-sheet draws all styles)."""
 
-    tile: str = "auto"
-    """auto: large photos are worked on strip by strip, to the same result, when the memory that is
-    free calls for it. off: never. A number: always, by strips of that many rows."""
+    tile: Annotated[str, shown_as("ROWS")] = "auto"
+    """auto: process large photos in strips if free memory is short; the result is the same. off:
+    never. A number: always, with that many rows in a strip."""
 
     scale: float = 1.0
     """Stylise at this many times the photo's size, 0.1 to 4, then scale back: above 1 makes finer
@@ -343,37 +381,38 @@ class InferenceConfig:
     """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
 
     steady: bool = False
-    """For videos: keep what stands still from flickering. What moves stays as it is."""
+    """For videos: reduce flicker in parts that do not move. Moving parts do not change."""
 
     contact_sheet: bool = False
     """Write one labelled picture per photo: the photo, then its stylised picture in CHECKPOINT, or
     in every style if that is all. --max-size limits each picture in it."""
 
     keep_metadata: bool = False
-    """Keep also what EXIF tells of the place (GPS), the owner and serial numbers. Camera, settings,
-    date, description, artist and copyright are kept in any case."""
+    """Also keep the place (GPS), the owner and serial numbers in EXIF. Camera, settings, date,
+    description, artist and copyright are always kept."""
 
     engine: Literal["auto", "tensorflow", "openvino", "onnxruntime"] = "auto"
-    """What computes: auto is TensorFlow where there is an NVIDIA GPU, else the fastest that is
-    installed. The pictures are the same up to a grey level."""
+    """The library that runs the network. auto: TensorFlow if there is an NVIDIA GPU, otherwise the
+    fastest that is installed. The pictures are the same within one grey level."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16, by OpenVINO on a CPU made for it, takes about half the time; few pixels then differ
-    by more than two grey levels."""
+    """bfloat16, with OpenVINO on a CPU that supports it, takes about half the time; few pixels then
+    differ by more than two grey levels."""
 
     format: Literal["keep", "jpg", "png", "webp", "avif"] = "keep"
-    """Format of the pictures in an OUTPUT folder; keep: each photo's own, but PNG for GIF, and
-    JPEG for HEIC and for what names no format."""
+    """Format of the pictures in an OUTPUT folder. keep: each photo keeps its own, but GIF becomes
+    PNG, and HEIC and names without a known suffix become JPEG."""
 
     quality: int = 92
     """Quality of JPEG, WebP, AVIF and videos, 1 to 100."""
 
     skip_existing: bool = False
-    """Leave out photos and videos whose stylised file is there already."""
+    """Skip photos and videos whose stylised file exists already."""
 
     def __post_init__(self):
         if self.list:
             return
+        check_choices(self)
         if not self.checkpoint:
             raise UserError("there is no ‹CHECKPOINT›: name a style; ‹list› shows them")
         if not self.input:
@@ -402,7 +441,7 @@ class InferenceConfig:
 class StylesConfig:
     """Lists the trained styles: name, place, size on disk, and what each was learnt from."""
 
-    checkpoints: str = InferenceConfig.checkpoints
+    checkpoints: Annotated[str, shown_as("FOLDER", "")] = InferenceConfig.checkpoints
     """Folder that holds the trained styles."""
 
 
@@ -479,6 +518,17 @@ _FREE = {
 _PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "preview")
 
 _SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
+
+
+def check_choices(config):
+    """Raises a UserError where an option of a dataclass is not one of its choices.
+
+    The command line's parser knows them; a call from Python has no parser.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
 
 
 def check_ranges(config, ranges):
@@ -593,6 +643,6 @@ def last_part(path):
 
 
 def name_from(style):
-    """What a style is called where nothing else is said: as its picture, a path or an address."""
+    """The default name of a style: that of its picture, a path or an address."""
     stem = Path(last_part(style)).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"

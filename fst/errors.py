@@ -1,4 +1,4 @@
-"""What a user can cause, and how a command says it: one line, exit code 2, no traceback."""
+"""Errors that a user can cause: one line, exit code 2, no traceback."""
 
 import codecs
 import os
@@ -9,7 +9,7 @@ _OPTION = re.compile("‹([A-Za-z][A-Za-z0-9_]*)›")
 
 
 class UserError(Exception):
-    """Something the user can put right.
+    """An error that the user can correct.
 
     Its text is one line: what is wrong, with which file or option, and what to do.
 
@@ -43,7 +43,7 @@ def first_line(error):
 def escaped(character):
     r"""A character that cannot be shown, in ASCII that tells which one it is.
 
-    What Python makes of a byte of a file's name that is no text stands as `\xe9`.
+    A byte of a file's name that is not text appears as `\xe9`.
     """
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
@@ -56,7 +56,7 @@ def _escape_all(error):
 
 
 def _print_whatever_comes():
-    """Prints file names even where the terminal lacks their letters, and ends no run for them."""
+    """Lets any file name be printed, even if the terminal lacks its letters."""
     codecs.register_error("fst.escaped", _escape_all)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

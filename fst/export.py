@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from fst import checkpoint, errors, files, packages
-from fst.config import StylesConfig
+from fst.config import REQUIRED, StylesConfig, check_choices, shown_as
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.models import weights_file
@@ -40,7 +40,7 @@ UNUSED = (
 class ExportConfig:
     """Writes a trained style in a format for other programs."""
 
-    checkpoint: tyro.conf.Positional[str]
+    checkpoint: tyro.conf.Positional[Annotated[str, shown_as("CHECKPOINT", REQUIRED)]]
     """A name that infer.py --list shows, the path of a style's folder, or a blend, such as
     great_wave=0.7,udnie=0.3. A gallery's own name or folder gives one SavedModel of all its
     styles."""
@@ -49,17 +49,18 @@ class ExportConfig:
     """saved_model for TensorFlow and TensorFlow Serving, onnx for ONNX Runtime, OpenVINO and
     others, litert for LiteRT on phones and small computers."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    output: Annotated[str, shown_as("OUTPUT", aliases=("-o",))] = ""
     """File or folder to write (default: by the name of the format, in the folder of the style or
     gallery; for one style of a gallery in a folder exports/NAME there)."""
 
     size: tuple[int, int] = (512, 512)
     """Height and width in px that a LiteRT model is made for; the others take every size."""
 
-    checkpoints: str = StylesConfig.checkpoints
+    checkpoints: Annotated[str, shown_as("FOLDER")] = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
     def __post_init__(self):
+        check_choices(self)
         if not all(MIN_SIZE <= side <= _MAX_SIDE for side in self.size):
             raise UserError(
                 f"--size {self.size[0]} {self.size[1]}: height and width are from {MIN_SIZE} to "
@@ -232,7 +233,7 @@ def _check_place(place, folder):
 
 
 def in_export(config):
-    """Notes, a line each, on the options that an `ExportConfig` gives in vain."""
+    """Notes, a line each, on the options of an `ExportConfig` that have no effect."""
     return unused.notes_on([config], config, UNUSED, unused.defaults_of(ExportConfig))
 
 

@@ -1,4 +1,4 @@
-"""Files and addresses: bytes in, and results that stand under their name only when whole."""
+"""Files and URLs: reading bytes, and writing files that appear only when complete."""
 
 import contextlib
 import csv
@@ -111,7 +111,7 @@ def _read_file(path, name):
 
 
 def missing(path):
-    """What to say of a path at which there is nothing."""
+    """The reason why a path cannot be found."""
     if os.path.islink(path):
         return "is a link to a file that is not there"
     return "no such file or folder; check the path"
@@ -120,7 +120,7 @@ def missing(path):
 def _download(url, name):
     import requests  # Here, so that training from files does without it.
 
-    # Some servers, Wikimedia's among them, turn away requests that do not say who asks.
+    # Some servers, such as Wikimedia's, refuse requests without a user agent.
     headers = {"User-Agent": "fst/0.1 (fast style transfer)", "Accept": "image/*;q=0.9,*/*;q=0.1"}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
@@ -248,7 +248,7 @@ def remove_litter(folder):
 
 
 def _swap_in(folder, path):
-    """Puts `folder` where `path` stands: a folder cannot be replaced in one step if not empty."""
+    """Replaces `path` by `folder`; a folder that is not empty needs two steps."""
     aside = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}.old")
     os.rename(path, aside)
     try:

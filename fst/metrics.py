@@ -72,8 +72,8 @@ def ssim_rgb(one: np.ndarray, other: np.ndarray) -> float:
     """Structural similarity of the two pictures' colours: the mean over red, green and blue.
 
     Each channel is compared by itself, by the formula of `ssim_luma` with its window and its
-    constants, and the three results are averaged with equal weights. It means the same, and sees
-    besides it changes of colour that leave the brightness as it was.
+    constants, and the three results are averaged with equal weights. It means the same, and also
+    sees changes of colour that do not change the brightness.
 
     Args:
         one: as for `ssim_luma`; a grey picture counts as one with three equal channels.

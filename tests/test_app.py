@@ -293,10 +293,10 @@ def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tm
     page = AppTest.from_function(training_page).run(timeout=60)
     assert not page.info
     page.button[0].click().run(timeout=60)
-    assert "It stops after the step" in page.info[0].value
+    assert "It stops after the current step" in page.info[0].value
     page.run(timeout=60)  # as every few seconds
     assert not page.button
-    assert "It stops after the step" in page.info[0].value
+    assert "It stops after the current step" in page.info[0].value
     assert asked == [7]
 
 
@@ -584,7 +584,7 @@ def test_a_style_that_nobody_named_gets_a_name_that_is_free(tmp_path, gallery, s
         assert trainings.start("", (file, style.read_bytes())).name == name
     (tmp_path / "styles" / ("x" * 60)).mkdir()
     assert trainings.start("", ("x" * 99, style.read_bytes())).name == "x" * 58 + "-2"
-    with pytest.raises(UserError, match="something called 'sand' already"):
+    with pytest.raises(UserError, match="'sand' exists already"):
         trainings.start("sand", ("a.png", style.read_bytes()))
 
 
@@ -834,7 +834,7 @@ def test_what_the_uploader_itself_refuses_is_told_where_a_phone_shows_it(tab):
 
 def learn(tab, name, **more):
     """Gives a picture, and what stands under "More", and begins; the page's own part of the tab."""
-    tab.get_by_role("link", name="Train a style of your own").click()
+    tab.get_by_role("link", name="Learn a style of your own").click()
     page = tab.locator(".stMainBlockContainer")  # Streamlit's own "Stop" stands above it.
     begin = page.get_by_role("button", name="Learn this style")
     begin.wait_for()

@@ -26,7 +26,6 @@ from fst.comparison.words import (
     number,
     photo_likeness_claim,
     photo_worth,
-    plural,
     terms_claim,
     time_claim,
     times_of,
@@ -35,6 +34,7 @@ from fst.comparison.words import (
 )
 from fst.comparison.words import warnings as warnings_of
 from fst.errors import UserError
+from fst.words import plural
 
 SETTINGS = {
     "checkpoint": "udnie",

@@ -6,15 +6,18 @@ import inspect
 import itertools
 import json
 import re
+import typing
 
 import pytest
 from conftest import run
 
 from fst import config
+from fst.comparison.measure import CompareConfig
 from fst.config import PRESETS, InferenceConfig, TrainingConfig, flag_of
 from fst.console import cli
 from fst.errors import UserError
-from fst.gatys.options import GatysOptions
+from fst.export import ExportConfig
+from fst.gatys.options import GatysConfig, GatysOptions
 
 FIELDS = [field.name for field in dataclasses.fields(TrainingConfig)]
 
@@ -325,7 +328,7 @@ def test_every_preset_is_valid():
     assert set(PRESETS) == set(config.Preset.__args__)
     for preset, changes in PRESETS.items():
         made = parse("style.jpg", "--preset", preset)
-        assert made == TrainingConfig.from_preset(preset, "style.jpg")
+        assert made == TrainingConfig("style.jpg", preset=preset)
         assert dataclasses.asdict(made).items() >= changes.items()
 
 
@@ -351,12 +354,39 @@ def test_flags_win_over_the_preset(args):
     made = parse(*args)
     assert made.steps == 9
     assert made.batch_size == PRESETS["fine"]["batch_size"]
-    assert made == TrainingConfig.from_preset("fine", "style.jpg", steps=9)
+    assert made == TrainingConfig("style.jpg", preset="fine", steps=9)
+
+
+def test_python_and_the_command_line_mean_the_same_by_a_preset():
+    made = TrainingConfig("style.jpg", preset="fine")
+    assert made == parse("style.jpg", "--preset", "fine")
+    assert (made.preset, made.steps, made.crop_size) == ("fine", 40_000, 256)
+    assert dataclasses.replace(made, steps=7).crop_size == 256
+    assert TrainingConfig.from_json(made.to_json()) == made
+
+
+def test_what_python_gives_wins_over_the_preset():
+    assert TrainingConfig("style.jpg", preset="fine", steps=100).steps == 100  # The usual number.
+    assert TrainingConfig("style.jpg", "", "a", "out", "draft", 7).steps == 7
+
+
+@pytest.mark.parametrize("name", ["preset", "loss_form", "learn", "precision", "xla", "distribute"])
+def test_a_choice_that_there_is_not_is_told_with_those_that_there_are(name):
+    choices = ", ".join(typing.get_args(typing.get_type_hints(TrainingConfig)[name]))
+    with pytest.raises(UserError) as error:
+        TrainingConfig("style.jpg", **{name: "mirored"})
+    assert str(error.value) == f"{name} is one of {choices}, not 'mirored'"
+
+
+@pytest.mark.parametrize("name", ["engine", "precision", "format"])
+def test_a_choice_of_stylising_that_there_is_not_is_told(name):
+    with pytest.raises(UserError, match=f"^{name} is one of .*, not 'all'$"):
+        InferenceConfig("udnie", ("a.jpg",), "b.jpg", **{name: "all"})
 
 
 def test_unknown_preset():
     with pytest.raises(UserError, match="preset is one of"):
-        TrainingConfig.from_preset("huge", "style.jpg")
+        TrainingConfig("style.jpg", preset="huge")
 
 
 # --- The command line ----------------------------------------------------------------------------
@@ -390,6 +420,18 @@ def test_help_shows_every_option():
     for name, words in field_docs().items():
         assert letters(words) in text, name
         assert name == "style" or letters(flag_of(name)) in text, name
+
+
+@pytest.mark.parametrize(
+    "kind", [TrainingConfig, InferenceConfig, GatysConfig, CompareConfig, ExportConfig]
+)
+def test_help_names_what_an_option_takes_and_shows_no_empty_default(kind, capsys):
+    with pytest.raises(SystemExit):
+        cli.parse(kind, "program", ["--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert not re.search(r"\bSTR\b|default: (''|\(\))?\)|[Rr]equired\.", text)
+    assert "(required)" in text
+    assert not re.search(r"\(default: [^()]*\)\.? \(default: ", text)
 
 
 def test_reading_the_command_line_loads_no_tensorflow():

@@ -109,7 +109,7 @@ def test_command_draws_all_styles_of_a_folder(gallery, tmp_path, options, cell):
     command = ("-m", "fst.batch.contact_sheet", output, "--checkpoints", gallery, "--size", 64)
     done = run(*command, "--photos", tmp_path / "photo.png", *options)
     assert done.returncode == 0, done.stderr
-    assert "1 photos in 5 styles" in done.stdout
+    assert "1 photo in 5 styles" in done.stdout
     assert str(output) in done.stdout
     width = Image.open(output).width
     assert width >= 6 * cell

@@ -22,6 +22,8 @@ import fst
 from fst import checkpoint
 from fst.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 
 

@@ -15,6 +15,8 @@ import fst
 from fst import checkpoint
 from fst.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 # What a user's own program would do. It reads arrays from a file and writes its results to another.
 CLIENT = """
 import json, sys

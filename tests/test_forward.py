@@ -146,6 +146,20 @@ def test_openvino_reports_to_nobody(tmp_path):
     assert not list(home.glob("intel*"))
 
 
+@pytest.mark.slow
+def test_a_library_leaves_the_error_stream_of_its_host_alone():
+    """Even where strips load TensorFlow after all; only a command keeps its remarks off."""
+    code = (
+        "import os, sys, numpy as np, fst\n"
+        "os.dup2 = lambda *_: sys.exit('redirected')\n"
+        "stylise = fst.load('udnie', engine='openvino')\n"
+        "assert stylise(np.eye(40, dtype=np.uint8)[..., None].repeat(3, 2), tile=16).size\n"
+        "assert 'tensorflow' in sys.modules"
+    )
+    done = conftest.run("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -738,7 +738,7 @@ TORCH = 57.6
 
 def test_presets_are_those_that_the_flag_offers():
     assert set(PRESETS) == set(GatysPreset.__args__)
-    assert GatysOptions.from_preset("fst") == GatysOptions()
+    assert GatysOptions(preset="fst") == GatysOptions()
 
 
 def layer_weights(options):
@@ -855,7 +855,7 @@ def layer_weights(options):
     ],
 )
 def test_presets_are_the_published_numbers(preset, published):
-    options = GatysOptions.from_preset(preset)
+    options = GatysOptions(preset=preset)
     found = {**dataclasses.asdict(options), "layer weights": layer_weights(options)}
     assert options.scales == 1
     for name, value in published.items():
@@ -867,7 +867,7 @@ def test_presets_are_the_published_numbers(preset, published):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_runs(preset, vgg):
-    options = GatysOptions.from_preset(preset, size=64, style_size=64, steps=2)
+    options = GatysOptions(preset=preset, size=64, style_size=64, steps=2)
     assert (options.preset, options.size, options.steps) == (preset, 64, 2)
     result = optimize(CONTENT, STYLE, options, features=vgg[options.pooling])
     assert len(result.trace) == 2
@@ -877,21 +877,27 @@ def test_every_preset_runs(preset, vgg):
 
 
 def test_options_win_over_the_preset():
-    options = GatysOptions.from_preset("tensorflow_tutorial", tv_weight=0.0, steps=7)
+    options = GatysOptions(preset="tensorflow_tutorial", tv_weight=0.0, steps=7)
     assert (options.tv_weight, options.steps, options.content_weight) == (0, 7, 1e4)
+
+
+def test_the_command_takes_a_preset_from_python_too():
+    config = GatysConfig(content="a.jpg", style=("b.jpg",), output="c.png", preset="noise_adam")
+    assert config.options() == GatysOptions(preset="noise_adam")
+    assert (config.init, config.steps) == ("noise", 1500)
 
 
 def test_unknown_preset():
     with pytest.raises(UserError, match=r"preset is one of fst, gatys2016, .* not 'huge'"):
-        GatysOptions.from_preset("huge")
+        GatysOptions(preset="huge")
 
 
 def test_layer_weights_of_a_preset_are_for_its_own_layers_only():
-    assert GatysOptions.from_preset("gatys2016").style_layer_weights
-    other = GatysOptions.from_preset("gatys2016", style_layers=("relu1_1", "relu2_1"))
+    assert GatysOptions(preset="gatys2016").style_layer_weights
+    other = GatysOptions(preset="gatys2016", style_layers=("relu1_1", "relu2_1"))
     assert other.style_layer_weights == ()
-    own = GatysOptions.from_preset(
-        "gatys2016", style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1.0, 2.0)
+    own = GatysOptions(
+        preset="gatys2016", style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1.0, 2.0)
     )
     assert own.style_layer_weights == (1.0, 2.0)
 

@@ -580,7 +580,7 @@ def parse(*arguments):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_preset_on_the_command_line_is_that_of_python(preset):
-    assert parse("--preset", preset).options() == GatysOptions.from_preset(preset)
+    assert parse("--preset", preset).options() == GatysOptions(preset=preset)
 
 
 def test_no_preset_is_the_first_one():
@@ -592,7 +592,7 @@ def test_no_preset_is_the_first_one():
     [("--preset", "gatys2016", "--steps", "9"), ("--steps=9", "--preset=gatys2016")],
 )
 def test_flags_win_over_the_preset(arguments):
-    assert parse(*arguments).options() == GatysOptions.from_preset("gatys2016", steps=9)
+    assert parse(*arguments).options() == GatysOptions(preset="gatys2016", steps=9)
 
 
 def test_layers_on_the_command_line_drop_the_presets_weights():

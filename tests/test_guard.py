@@ -87,7 +87,7 @@ def test_goes_on_from_what_it_saved():
 
 
 class Jumping(loop.TrainingStep):
-    """Finds losses three times as high from step 62 on, unless the rate was halved so often."""
+    """Finds losses twenty times as high from step 62 on, unless the rate was halved so often."""
 
     calm_after = 1
     stop_at = None
@@ -99,8 +99,8 @@ class Jumping(loop.TrainingStep):
             type(self).stop_at = None
             raise KeyboardInterrupt
         if number >= 62 and float(self._rate.factor) > 0.5**self.calm_after:
-            terms = [3 * term for term in result.terms]
-            by_style = result.by_style * [3.0, 3.0, 1.0, 3.0]  # But for how many there were.
+            terms = [20 * term for term in result.terms]
+            by_style = result.by_style * [20.0, 20.0, 1.0, 20.0]  # But for how many there were.
             return StepResult(result.objective, type(result.terms)(*terms), by_style)
         return result
 

@@ -9,6 +9,7 @@ from conftest import ROOT
 # From the bottom up: each imports only from those above it in this list, and within itself.
 LAYERS = (
     "errors",
+    "words",
     "packages",
     "config",
     "files",

@@ -124,7 +124,7 @@ def test_a_swept_preset_brings_its_own_options():
     kept["style_image_weights"] = (2.0, 1.0)
     found = combinations(GatysOptions(style_weight=99.0, **kept), axes)
     assert [options for _, options in found] == [
-        GatysOptions.from_preset(preset, steps=steps, **kept)
+        GatysOptions(preset=preset, steps=steps, **kept)
         for preset in ("gatys2016", "noise_adam")
         for steps in (3, 4)
     ]

@@ -203,7 +203,7 @@ def test_a_deeper_layer_is_refused_before_anything_is_loaded(field, name):
     "preset", ["gatys2016", "pytorch_adam", "tensorflow_tutorial", "tensorflow_notebook"]
 )
 def test_published_settings_say_that_they_need_more(preset):
-    options = GatysOptions.from_preset(preset)
+    options = GatysOptions(preset=preset)
     with pytest.raises(UserError, match=rf"^--preset {preset}: relu5_\d lies deeper"):
         options.check_depth(EMBEDDED)
     options.check_depth(IMAGENET)
@@ -211,7 +211,7 @@ def test_published_settings_say_that_they_need_more(preset):
 
 @pytest.mark.parametrize("preset", ["fst", "pytorch_tutorial", "noise_adam"])
 def test_the_others_do_not(preset):
-    GatysOptions.from_preset(preset).check_depth(EMBEDDED)
+    GatysOptions(preset=preset).check_depth(EMBEDDED)
 
 
 def test_the_features_say_so_too(embedded):

@@ -1,1 +1,1 @@
-"""Many inputs in one command: what goes where is planned, then photos and films are worked on."""
+"""Many inputs in one command: a plan of all files first, then photos and videos are stylised."""

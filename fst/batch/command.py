@@ -11,7 +11,7 @@ from fst.batch.unused import in_inference
 from fst.config import InferenceConfig, StylesConfig
 from fst.console import cli, quiet, unused
 from fst.console.progress import Progress
-from fst.stylize import engines
+from fst.stylize import engines, stylizer
 
 NOTES_IN_FULL = 3
 """The photos that are named for each kind of note; the others are counted."""
@@ -48,6 +48,7 @@ def show(config, jobs):
     """
     if engines.choose(config.engine, config.precision) == "tensorflow":
         quiet.quiet_tensorflow()
+    stylizer.before_strips = quiet.quiet_tensorflow
     quiet.quiet_pillow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

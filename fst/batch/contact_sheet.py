@@ -7,35 +7,37 @@ python -m fst.batch.contact_sheet OUTPUT [--photos PHOTO ...] [--checkpoints FOL
 import dataclasses
 import math
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from fst import checkpoint, errors
-from fst.config import check_ranges
+from fst.config import REQUIRED, check_ranges, shown_as
 from fst.console import cli, quiet
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
 from fst.stylize import engines, stylizer
+from fst.words import plural
 
 
 @dataclasses.dataclass(frozen=True)
 class ContactSheetConfig:
     """Draws photos in every trained style into one picture."""
 
-    output: str
+    output: Annotated[str, shown_as("OUTPUT", REQUIRED)]
     """The picture to write."""
 
-    photos: tuple[str, ...] = ()
+    photos: Annotated[tuple[str, ...], shown_as("PHOTO")] = ()
     """Photos, files or URLs (default: samples that come with scikit-image and Matplotlib)."""
 
     more_samples: bool = False
-    """Draw ten sample photos in place of five: dark and pale ones, text, grass and walls too."""
+    """Draw ten sample photos instead of five, also dark and pale ones, text, grass and walls."""
 
-    checkpoints: str = checkpoint.ROOT
+    checkpoints: Annotated[str, shown_as("FOLDER")] = checkpoint.ROOT
     """Folder that holds the trained styles."""
 
-    also: tuple[str, ...] = ()
+    also: Annotated[tuple[str, ...], shown_as("STYLE")] = ()
     """Further styles: folders elsewhere, or blends such as great_wave=0.5,udnie=0.5."""
 
     size: int = 512
@@ -126,11 +128,13 @@ def main():
     engine = engines.choose()
     if engine == "tensorflow":
         quiet.quiet_tensorflow()
+    stylizer.before_strips = quiet.quiet_tensorflow
     styles = stylizer.load_all(trained, engine)
     cell = config.cell or (_SMALL if len(styles) > _ABREAST else 0)
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles, cell)
     images.save_picture(config.output, sheet)
-    print(f"{len(photos)} photos in {len(styles)} styles: {Path(config.output).resolve()}")
+    shown = f"{plural(len(photos), 'photo')} in {plural(len(styles), 'style')}"
+    print(f"{shown}: {Path(config.output).resolve()}")
     return 0
 
 

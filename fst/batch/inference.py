@@ -1,6 +1,6 @@
 """Photos and videos in, stylised ones out.
 
-The network takes one photo after the other, while the next ones are read and the last ones written
+The network works on one photo at a time, while the next are read and the previous ones written
 (`fst.batch.pipeline`). What is to be read and written has been decided by `fst.batch.plan`.
 """
 
@@ -89,7 +89,7 @@ def stylise(config, jobs: Iterable[Job], threads=None, frames=None):
 def stylise_file(styles, job, config):
     """Stylises one photo, or draws its contact sheet.
 
-    Transparency stays as it was; what lies under it is taken for white.
+    Transparency stays as it was; the pixels under it count as white.
 
     Args:
         styles: a dictionary from names to `Stylizer`s: one, or several for a contact sheet.
@@ -135,7 +135,7 @@ def _stages(styles, config, frames):
 
 
 class _Disk:
-    """Remembers that the disk was full, so that no more photos are tried in vain."""
+    """Remembers that the disk was full, so that no more photos are tried."""
 
     def __init__(self):
         self._full = None

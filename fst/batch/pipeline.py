@@ -1,9 +1,9 @@
 """Reading, computing and writing at the same time, in bounded memory.
 
-Of thousands of photos the next ones are read while one is worked on and the last ones are written.
-What is worked on stays in the thread that asks, one job at a time and in order; reading and writing
-go on in threads beside it. How far these may get ahead is bounded by the pixels in memory and not
-by the number of photos alone, so that large ones do not pile up.
+While one photo is computed, the next photos are read and the previous ones are written. Computing
+stays in the caller's thread, one job at a time and in order; reading and writing run in other
+threads. The number of pixels in memory limits how far these get ahead, and not only the number of
+photos, so that large photos do not pile up.
 """
 
 import collections
@@ -167,7 +167,7 @@ def _fail(future, error):
 
 
 class _Closed(BaseException):
-    """There will be no room any more. No Exception: whoever reads must not take it for a fault."""
+    """No more room will come. Not an Exception, or a reader would treat it as an error."""
 
 
 class _Room:

@@ -13,7 +13,7 @@ from fst.media import images, video
 from fst.stylize import engines
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
-# colours, too few for a painting, HEIC is only read, and what names no format is mostly a JPEG.
+# colours, too few for a painting; HEIC can only be read; other names are mostly JPEGs.
 _KEPT = {suffix: suffix for suffix in images.OUTPUTS} | images.KEPT_AS | {".gif": ".png"}
 _UNNAMED = ".jpg"
 
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 def plan(config, tell=lambda note: None):
     """Lists what a run has to do.
 
-    What a file is, its content tells, and only where it cannot be asked its name. An animated
+    The content decides what a file is, and its name only if the content cannot be read. An animated
     picture counts as a photo, unless OUTPUT is a file that moves: a video, or a GIF.
 
     OUTPUT is a file if the only input is one photo or video and OUTPUT ends in a suffix and is no

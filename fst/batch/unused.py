@@ -8,7 +8,7 @@ _WITHOUT_EXIF = {".bmp", ".gif"}
 
 
 def in_inference(config, jobs):
-    """Notes, a line each, on the options that an `InferenceConfig` gives in vain.
+    """Notes, a line each, on the options of an `InferenceConfig` that have no effect.
 
     `jobs` are what is to be done.
     """

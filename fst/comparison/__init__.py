@@ -1,4 +1,4 @@
 """Networks beside the companion optimiser.
 
-`measure` does the work, `statistics` counts, `words` and `figures` tell, `report` is the page.
+`measure` does the work, `statistics` counts, `words` and `figures` present, `report` is the page.
 """

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 
 from fst import checkpoint, files, metrics
 from fst.config import (
     LAYER_FIELDS,
+    REQUIRED,
     Precision,
     StylesConfig,
+    check_choices,
     check_depth,
     check_ranges,
     default_vgg_weights,
     last_part,
+    shown_as,
 )
 from fst.errors import UserError
 from fst.gatys.options import MIN_SIZE, GatysOptions
@@ -53,17 +55,17 @@ class CompareConfig:
     1: some photos failed, each is named; 2: the command cannot work.
     """
 
-    checkpoint: Annotated[str, tyro.conf.arg(metavar="CHECKPOINT")]
+    checkpoint: Annotated[str, shown_as("CHECKPOINT", REQUIRED)]
     """Trained style: a name that infer.py --list shows, or its folder."""
 
-    photos: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTO...")]
+    photos: Annotated[tuple[str, ...], shown_as("PHOTO...", REQUIRED)]
     """Photos that training never saw: files, folders of them, http(s) URLs."""
 
-    style: str = ""
-    """Required. The style image that the style was trained on: a file or an http(s) URL."""
+    style: Annotated[str, shown_as("STYLE", REQUIRED)] = ""
+    """The style image that the style was trained on: a file or an http(s) URL."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="REPORT")] = ""
-    """Required. Folder for the report and all that it is made from."""
+    output: Annotated[str, shown_as("REPORT", REQUIRED, ("-o",))] = ""
+    """Folder for the report and all its data."""
 
     size: int = 256
     """Long side that all photos are scaled to, in px."""
@@ -78,8 +80,7 @@ class CompareConfig:
     """What the optimiser starts from."""
 
     also_from: tuple[Start, ...] = ("noise",)
-    """Further starts, followed only until they are as good as the network: papers start from
-    noise."""
+    """Further starts, run only until they are as good as the network. Papers start from noise."""
 
     seed: int = 1
     """Seed of the noise."""
@@ -88,14 +89,17 @@ class CompareConfig:
     """Arithmetic of VGG19's convolutions, for both methods; mixed_bfloat16 is faster on CPUs that
     have AVX512-BF16."""
 
-    checkpoints: str = StylesConfig.checkpoints
+    checkpoints: Annotated[str, shown_as("FOLDER")] = StylesConfig.checkpoints
     """Folder that holds the trained styles."""
 
-    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
+        default_factory=default_vgg_weights
+    )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
+        check_choices(self)
         check_ranges(self, (("size", MIN_SIZE, 8192), ("seed", 0, 2**31 - 1)))
         if not self.photos:
             raise UserError("there is no PHOTO: give photos, folders or URLs after the style")

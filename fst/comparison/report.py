@@ -30,11 +30,11 @@ from fst.comparison.words import (
     headline,
     number,
     photo_worth,
-    plural,
     warnings,
 )
 from fst.errors import UserError
 from fst.media import images
+from fst.words import plural
 
 _LONGEST = 512  # px: pictures are shown no larger, so that the page stays small enough to send
 _QUALITY = 90  # of the page's JPEGs

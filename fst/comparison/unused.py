@@ -13,5 +13,5 @@ RULES = (
 
 
 def in_comparison(config):
-    """Notes, a line each, on the options that a `CompareConfig` gives in vain."""
+    """Notes, a line each, on the options of a `CompareConfig` that have no effect."""
     return notes_on([config], config, RULES, defaults_of(type(config)))

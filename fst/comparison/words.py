@@ -7,6 +7,7 @@ Each function takes `settings`, what is in `settings.json`, and `found`, what
 import math
 
 from fst.comparison.statistics import worth_of
+from fst.words import plural
 
 STARTS = {
     "noise": "from noise",
@@ -14,11 +15,6 @@ STARTS = {
     "content": "from the photo itself",
 }
 _OPTIMIZERS = {"lbfgs": "L-BFGS", "adam": "Adam"}
-
-
-def plural(count, noun):
-    """`1 photo`, `2 photos`; `count` may be text."""
-    return f"{count} {noun}{'' if str(count) == '1' else 's'}"
 
 
 def number(value):
@@ -183,12 +179,12 @@ def warnings(settings, found):
     if not settings["style_is_the_trained_one"]:
         sentences.append(
             f"The style image given is not the one that {settings['checkpoint']} was trained on: "
-            "here the network is measured by another goal than the one it was trained for."
+            "the network is measured against a different goal from that of its training."
         )
     if found["photos"] == 1:
         sentences.append(
-            "This is one photo. Nothing here says what the numbers of others would be, nor how "
-            "much they vary."
+            "This is one photo. The numbers of other photos may differ, and nothing here shows by "
+            "how much."
         )
     return sentences
 
@@ -323,7 +319,7 @@ def time_claim(settings, found):
         sentences.append(f"To reach the network's own total it takes {_listed(equal)}.")
     sentences.append(
         "Reading files, loading networks and building graphs are left out of both, and so is the "
-        "network's training, which every further photo shares. The times hold for this device "
+        "network's training, which is done once for all photos. The times hold for this device "
         f"({settings['device']}) and this size ({settings['size']} px) only."
     )
     return " ".join(sentences)
@@ -349,7 +345,7 @@ def fast_likeness_claim(settings, found):
     return (
         "Pixel by pixel (SSIM of brightness) the pictures of the two are alike to "
         f"{_over_budgets(settings, found, 'ssim_fast_luma')}. A low number does not make either "
-        "the worse: equally good strokes at different places score low."
+        "worse: equally good strokes at different places score low."
     )
 
 
@@ -366,9 +362,9 @@ def limits(settings, found):
     """What no number of the page can tell."""
     photos = plural(found["photos"], "photo")
     return (
-        "Which pictures look better: that is for eyes to judge, below. A total means nothing under "
-        "another loss, other weights, another size or another style image, and a lower one is the "
-        "better minimum, not always the better picture. All this is one network, "
+        "No number shows which pictures look better: see them below. A total means nothing under "
+        "another loss, other weights, another size or another style image. A lower total is a "
+        "better minimum, not always a better picture. All this is one network, "
         f"{settings['checkpoint']}, on {photos}: no other style and no other network was measured."
     )
 

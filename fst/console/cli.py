@@ -6,6 +6,7 @@ import dataclasses
 import io
 import sys
 
+from fst.config import WithPresets
 from fst.errors import UserError
 
 
@@ -24,7 +25,7 @@ def parse(config_class, program, args=None):
     import tyro
 
     args = sys.argv[1:] if args is None else list(args)
-    defaults = _preset_in(args, config_class) if hasattr(config_class, "from_preset") else None
+    defaults = _preset_in(args, config_class) if isinstance(config_class, WithPresets) else None
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -53,7 +54,7 @@ def _preset_in(args, config_class):
         if field.default is field.default_factory is dataclasses.MISSING
     }
     with contextlib.suppress(argparse.ArgumentError, UserError):
-        return config_class.from_preset(reader.parse_known_args(args)[0].preset, **missing)
+        return config_class(preset=reader.parse_known_args(args)[0].preset, **missing)
     return None  # tyro will say what is wrong with it.
 
 

@@ -11,8 +11,8 @@ _EVERY = 30.0  # seconds between two lines
 class Progress:
     """Counts what is done of `total`; a context manager.
 
-    The time left is told from the average of the whole run: photos of all sizes lie mixed in a
-    folder, so that the last few would tell of themselves alone. A run of a single piece shows
+    The time left is estimated from the average of the whole run: photos of all sizes are mixed in a
+    folder, so the last few would mislead. A run of a single piece shows
     nothing.
 
     Args:
@@ -61,7 +61,7 @@ class Progress:
 
 
 def span(seconds):
-    """A time in words, as exact as a guess deserves."""
+    """A time in words, rounded as an estimate should be."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

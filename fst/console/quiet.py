@@ -17,9 +17,9 @@ NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 def quiet_tensorflow():
     """Imports TensorFlow with its start-up notes kept off the terminal.
 
-    It writes most of them before it heeds any log level, so they are caught on their way out. They
+    It writes most of them before it obeys any log level, so its output is caught. The notes
     are shown after all if the import fails, or if there is an NVIDIA driver and yet no GPU is
-    found: they tell why. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows them always.
+    found, because they say why. TF_CPP_MIN_LOG_LEVEL=0 or 1 shows them always.
     """
     if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") < "2":
         return
@@ -31,7 +31,7 @@ def quiet_tensorflow():
         try:
             import tensorflow as tf
 
-            # The look for GPUs has something to say too.
+            # The search for GPUs also writes notes.
             gpus = tf.config.list_physical_devices("GPU")
             if "TF_CONFIG" not in os.environ:  # Workers must meet before anything is computed.
                 tf.cast(tf.zeros([1]), tf.float16)  # Some CPUs cannot compute in it: none needs to.
@@ -45,7 +45,7 @@ def quiet_tensorflow():
 
 
 def quiet_pillow():
-    """Keeps Pillow's remarks on odd files off the terminal: they do not tell which file it is."""
+    """Keeps Pillow's warnings on odd files off the terminal: they do not name the file."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     # Its libtiff writes past Python, in pieces, which from a thread that reads fall amid our lines.

@@ -34,14 +34,14 @@ class Reporter:
         self.begin("")
 
     def begin(self, title):
-        """Ends what was shown so far; what comes next is shown under `title`."""
+        """Ends the current bar; the next one gets `title`."""
         if self._bar is not None:
             self._bar.close()
         self._bar, self._title = None, f"{title}: " if title else ""
         self._last_line = -math.inf
 
     def event(self, text):
-        """Tells of something that happens once."""
+        """Shows a line for something that happens once."""
         tqdm.write(text, file=self._stream)
         self._stream.flush()
 

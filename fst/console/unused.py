@@ -1,7 +1,7 @@
-"""Options that a command was given and that do nothing there: said in a line each, in a note.
+"""Notes on options that have no effect in a command, a line each.
 
-In a note and not an error: the result is right without them, and a script may give the same options
-to all its runs. An option with its usual value does nothing special anywhere, and is not mentioned.
+These are notes and not errors: the result is right without the options, and a script may give the
+same options to all its runs. An option with its default value is not mentioned.
 
 Each command keeps its own rules; what they share is here.
 """
@@ -38,7 +38,7 @@ def tell(notes):
 
 
 def notes_on(runs, config, rules, defaults):
-    """Notes, a line each, on the options that were given in vain.
+    """Notes, a line each, on the options that have no effect.
 
     Args:
         runs: the configurations that are run; an option is of use if one of them has a use for it.

@@ -1,4 +1,4 @@
-"""The door of `python -m fst.gatys`."""
+"""Makes `python -m fst.gatys` work."""
 
 from fst import errors
 from fst.gatys.command import main

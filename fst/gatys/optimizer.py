@@ -2,8 +2,8 @@
 
 Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016),
 section 2.3: the picture itself is changed, step by step, until VGG19 sees in it the content of the
-one and the style of the other. The loss is `fst.models.perceptual`'s, the very one that networks
-are trained with; the pixels stay in 0-255 at every step.
+photo and the style of the style image. The loss is that of training, `fst.models.perceptual`. The
+pixels stay in 0-255 at every step.
 """
 
 import dataclasses
@@ -283,7 +283,7 @@ def _lbfgs(run, differentiate, start):
 
     try:
         before = math.inf
-        # Where float32 is too coarse for its line search it gives up; without its memory of the
+        # If float32 is too coarse for its line search, it gives up; without its memory of the
         # curvature it often gets on.
         restart(np.clip(start, 0, 255))
         while run.best_losses.total < before * (1 - 1e-6):

@@ -1,21 +1,25 @@
 """Every option of the companion optimiser: its name, default, unit and meaning; and its presets."""
 
 import dataclasses
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import tyro
 
 from fst.config import (
     LAYER_FIELDS,
+    REQUIRED,
     LossForm,
     Precision,
     TrainingConfig,
+    WithPresets,
+    check_choices,
     check_depth,
     check_layer_weights,
     check_layers,
     check_ranges,
     check_shares,
     default_vgg_weights,
+    shown_as,
 )
 from fst.errors import UserError
 
@@ -33,15 +37,15 @@ MIN_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GatysOptions:
+class GatysOptions(metaclass=WithPresets):
     """What shapes an optimised picture."""
 
     preset: GatysPreset = "fst"
     """fst: the loss that the networks are trained with. The others are published settings (see
-    docs/gatys.md). An option that is given too replaces the preset's own."""
+    docs/gatys.md). Options that you give replace the preset's values."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    """lbfgs: falls faster per step. adam: for high learning rates and starts from noise."""
+    """lbfgs: faster per step. adam: for high learning rates and starts from noise."""
 
     steps: int = 300
     """Evaluations of the loss and its gradient, at each scale."""
@@ -62,8 +66,8 @@ class GatysOptions:
     """Long side of the style images, in px: larger makes larger strokes."""
 
     scales: int = 0
-    """Sizes to work at, each twice the one before and begun from its picture (0: as many as keep
-    the first at 256 px or more)."""
+    """Number of sizes to work at. Each is twice the previous one and starts from its picture (0: as
+    many as possible with the first at 256 px or more)."""
 
     content_weight: float = TrainingConfig.content_weight
     """Weight of the content term."""
@@ -74,16 +78,16 @@ class GatysOptions:
     tv_weight: float = TrainingConfig.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
-    content_layers: tuple[str, ...] = TrainingConfig.content_layers
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.content_layers
     """VGG19 layers that define content."""
 
-    style_layers: tuple[str, ...] = TrainingConfig.style_layers
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.style_layers
     """VGG19 layers that define style."""
 
-    style_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style layer counts, in their order (default: all the same)."""
 
-    style_image_weights: tuple[float, ...] = ()
+    style_image_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style image counts, in their order (default: all the same)."""
 
     loss_form: LossForm = "relative"
@@ -103,7 +107,7 @@ class GatysOptions:
     """Adam's memory of the direction, 0 to 1."""
 
     def __post_init__(self):
-        _check_choices(self)
+        check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
         weights = self.style_layer_weights
@@ -118,16 +122,10 @@ class GatysOptions:
         if self.style_weight == self.content_weight == 0:
             raise UserError("‹content_weight› and ‹style_weight› are both 0: nothing to work for")
 
-    @classmethod
-    def from_preset(cls, preset, **options):
-        """The options of a preset, with `options` that win over it.
-
-        Raises:
-            UserError: there is no such preset.
-        """
-        if preset not in PRESETS:
-            raise UserError(f"‹preset› is one of {', '.join(PRESETS)}, not '{preset}'")
-        return cls(**{**PRESETS[preset], **options, "preset": preset})
+    @staticmethod
+    def preset_options(preset):
+        """What a preset sets: options by their names."""
+        return PRESETS.get(preset, {})
 
     def check_depth(self, vgg_weights):
         """Raises a UserError if these weights, as `--vgg-weights`, do not reach a layer."""
@@ -142,33 +140,35 @@ class GatysOptions:
 class GatysConfig(GatysOptions):
     """Gives one photo the style of a picture by optimising its pixels (Gatys et al. 2016).
 
-    Slow, and without any training. Ctrl-C keeps the best picture so far.
+    It is slow, but needs no training. Ctrl-C keeps the best picture so far.
     """
 
-    content: Annotated[str, tyro.conf.arg(metavar="CONTENT")]
+    content: Annotated[str, shown_as("CONTENT", REQUIRED)]
     """Content image: a file or an http(s) URL."""
 
-    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="STYLE...")]
+    style: Annotated[tuple[str, ...], shown_as("STYLE...", REQUIRED)]
     """Style images: files or http(s) URLs."""
 
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="OUTPUT")] = ""
-    """Required. The picture to write, such as out.png; with --sweep the grid of pictures."""
+    output: Annotated[str, shown_as("OUTPUT", REQUIRED, ("-o",))] = ""
+    """The picture to write, such as out.png; with --sweep the grid of pictures."""
 
     snapshots: int = 0
-    """Keep the best picture after every N steps, in the folder OUTPUT_snapshots, and make an
-    animation of them all next to it (0: none)."""
+    """Keep the best picture after every N steps in the folder OUTPUT_snapshots, and make an
+    animation of them beside it (0: none)."""
 
-    trace: str = ""
+    trace: Annotated[str, shown_as("FILE")] = ""
     """CSV file to write the losses of every step to."""
 
-    sweep: tuple[str, ...] = ()
+    sweep: Annotated[tuple[str, ...], shown_as("OPTION=VALUES")] = ()
     """Try every combination, such as style_weight=1,4,16 content_layers=relu3_1,relu4_2, and draw
-    them into one picture, with a CSV file of the numbers. '+' joins what belongs together:
+    all into one picture, with a CSV file of the numbers. '+' joins several layers:
     content_layers=relu3_1+relu4_2."""
 
-    vgg_weights: str = dataclasses.field(default_factory=default_vgg_weights)
+    vgg_weights: Annotated[str, shown_as("WEIGHTS")] = dataclasses.field(
+        default_factory=default_vgg_weights
+    )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
-    once by Keras) or a file. Where none are named, the variable FST_VGG19_WEIGHTS may name them."""
+    once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -193,14 +193,6 @@ class GatysConfig(GatysOptions):
         """The `GatysOptions` alone."""
         names = [field.name for field in dataclasses.fields(GatysOptions)]
         return GatysOptions(**{name: getattr(self, name) for name in names})
-
-
-def _check_choices(config):
-    """Raises a UserError where an option is not one of its choices: Python calls are not parsed."""
-    for name, kind in get_type_hints(GatysOptions).items():
-        value = getattr(config, name)
-        if get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
 
 
 _RANGES = (

@@ -84,7 +84,7 @@ def combinations(options, axes):
         chosen = dict(zip(axes, values, strict=True))
         if "preset" in chosen:
             shared = {name: getattr(options, name) for name in _SHARED}
-            found.append((values, GatysOptions.from_preset(**{**shared, **chosen})))
+            found.append((values, GatysOptions(**{**shared, **chosen})))
             continue
         if "style_layers" in chosen and "style_layer_weights" not in chosen:
             chosen["style_layer_weights"] = ()  # Those were for other layers.

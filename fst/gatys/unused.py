@@ -13,7 +13,7 @@ RULES = (
 
 
 def in_gatys(config, runs=()):
-    """Notes, a line each, on the options that a `GatysConfig` gives in vain.
+    """Notes, a line each, on the options of a `GatysConfig` that have no effect.
 
     Args:
         config: the `GatysConfig`.

@@ -1,1 +1,1 @@
-"""Pictures, films and sound: read, written, laid out; nothing in here knows of styles."""
+"""Pictures, videos and sound: reading, writing, layout. Nothing here depends on styles."""

@@ -1,7 +1,7 @@
 """A film written as an animated GIF, which every chat and page plays, with what that costs.
 
 A GIF has 256 colours for each picture, times in 1/100 s and no sound, and grows with every pixel:
-films are thinned and scaled down for it.
+so some frames are left out and the rest scaled down.
 """
 
 import contextlib

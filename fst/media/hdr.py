@@ -1,8 +1,8 @@
-"""The light of an HDR film, made that of an ordinary screen: tone mapping.
+"""Tone mapping: the light of an HDR video for an ordinary screen.
 
 HDR (ITU-R BT.2100) tells light of up to 10,000 cd/m², of which 203 are a white sheet of paper
-(BT.2408); an ordinary screen ends there. What is darker than half of that stays as it is, what is
-brighter is squeezed into what is left, by the curve of BT.2390, and keeps its hue.
+(BT.2408); an ordinary screen ends there. Light below half of that does not change. Brighter light
+is compressed into the remaining range, by the curve of BT.2390, and keeps its hue.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Pictures at the edge of the program: files, URLs and bytes to arrays, and back.
 
-Inside a picture is RGB in sRGB, upright, 0–255, whatever the file held: a turned phone photo, grey,
-a palette, CMYK, 16 bits, a wide-gamut profile. What cannot be read or written ends in an
-`ImageError`, and nothing half-written ever stands under a final name.
+Inside the program a picture is RGB in sRGB, upright, 0–255, whatever the file was: a rotated phone
+photo, grey, a palette, CMYK, 16 bits, a wide-gamut profile. What cannot be read or written raises
+an `ImageError`, and no incomplete file ever gets its final name.
 """
 
 import contextlib
@@ -328,7 +328,7 @@ def _open_head(data, name):
 
 @functools.cache
 def _learn_heic():
-    """Teaches Pillow the format of iPhones; when one comes, since the import takes its time."""
+    """Adds HEIC to Pillow; only when such a file comes, since the import is slow."""
     import pi_heif
 
     pi_heif.register_heif_opener()
@@ -341,8 +341,8 @@ def _upright(image):
 
 
 def _frames_note(image):
-    """What to say of a file that holds more pictures than the one that is taken, or None."""
-    # A phone's JPEG holds a preview or a depth map beside the photo, which nobody would miss.
+    """A note for a file with several pictures, of which one is taken; or None."""
+    # A phone's JPEG also has a preview or a depth map, which need no note.
     if image.format not in ("GIF", "PNG", "TIFF", "WEBP", "AVIF"):
         return None
     try:
@@ -607,7 +607,7 @@ class Found(NamedTuple):
 
 
 def find_images(folder, recursive=True):
-    """The pictures in a folder; as `look_through`, which tells of the other files too."""
+    """The pictures in a folder; as `look_through`, without the other files."""
     return look_through(folder, recursive).photos
 
 

@@ -14,11 +14,11 @@ def photo_files(more=False):
     """Where the sample photos lie.
 
     The first five are two portraits, a cat, a cup and a rocket among lights at dusk. `more` adds
-    buildings under a pale sky, the dark of space, a printed page, grass and a brick wall: what a
-    style must cope with besides, though of four of them there is no colour.
+    buildings under a pale sky, dark space, a printed page, grass and a brick wall: further cases
+    that a style must handle. Four of these are grey.
 
     Args:
-        more: whether there are to be ten, to judge styles by, in place of the five to learn from.
+        more: give ten photos, to judge styles by, instead of the five to learn from.
 
     Returns:
         A dictionary from names to paths.

@@ -1,4 +1,4 @@
-"""The sound of a film, track by track: carried over as it is, or made what the new file takes."""
+"""The sound of a video, track by track: copied, or converted for the new file."""
 
 import contextlib
 import io
@@ -47,7 +47,7 @@ def add_track(av, out, muxer, sound, end=None):
 
 
 class _Copied:
-    """A track that goes over as it is."""
+    """A track that is copied."""
 
     def __init__(self, stream):
         self.stream = stream
@@ -149,7 +149,7 @@ class _Fit:
 
 
 def _is_cut(sound, left_out):
-    """Whether players leave out some of the sound: phones cut a clip by a list, not by a knife."""
+    """Whether players skip some of the sound: phones cut a clip by a list of times."""
     entries, begin = sound.index_entries, left_out.index(False)
     run_up = (entries[begin].timestamp - entries[0].timestamp) * sound.time_base
     return any(left_out[begin:]) or run_up > _RUN_UP
@@ -191,7 +191,7 @@ def _works(av, name, rate, layout, given):
         frame.sample_rate = given.sample_rate
         _Fit(av, frame, encoder)
     except (av.FFmpegError, ValueError, AttributeError):
-        # What a broken file tells of its sound may be anything, such as no format at all.
+        # A broken file may say anything about its sound, or give no format at all.
         return False
     return True
 

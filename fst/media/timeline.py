@@ -1,7 +1,7 @@
 """When a film's packets and frames are shown: in order and from zero, whatever its file says.
 
-A recording of television begins at some hour of its own, a file of two recordings begins twice, and
-AVI tells only when a frame is decoded, not when it is shown.
+The times of a television recording start at an arbitrary hour, those of a file with two recordings
+start twice, and AVI stores only when a frame is decoded, not when it is shown.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """The network's layers, described once, without Keras, whose import takes seconds.
 
-`layers` is the table, `walk` the way through it. Whoever builds, computes, checks or counts the
-network goes by these two: `fst.models.network` in Keras, `fst.stylize.forward` in every engine.
+`layers` is the table, and `walk` goes through it. All code that builds, computes, checks or counts
+the network uses these two: `fst.models.network` in Keras, `fst.stylize.forward` in every engine.
 """
 
 from typing import NamedTuple
@@ -86,7 +86,7 @@ FIRST, *_, LAST = layers()
 
 
 def walk(table, steps, x):
-    """Goes through the network in the steps of whoever computes it.
+    """Computes the network layer by layer, with the operations in `steps`.
 
     Args:
         table: what `layers` returned.

@@ -1,4 +1,4 @@
-"""What Keras must have a file of weights called: it goes by names, and not by what a file holds."""
+"""Names for weights files: Keras chooses the format by the name, not by the content."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ import h5py
 
 @contextlib.contextmanager
 def as_keras_names_it(path):
-    """Lets a model's `load_weights` take a file whatever it is called.
+    """Lets a model's `load_weights` read a file with any name.
 
     Keras takes `.weights.h5` for its own format, `.h5` for the older one, in which it publishes
     VGG19's weights, and `.keras` for a whole model.

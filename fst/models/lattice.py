@@ -1,13 +1,13 @@
 """The lattice: a fine canvas in step with the network's own grid of 4 px, as a measure and a loss.
 
-The network doubles its resolution by repeating every value before a convolution. At even places
-that convolution meets other neighbours than at odd ones, so that what is mere noise in a sky comes
-out stronger at the one than at the other, and the rectifier turns a difference in strength into
-one in brightness: a canvas of 4 px that neither the photo nor the painting has. A style loss does
-not mind it; for want of other grain in flat areas it even asks for it.
+The network doubles its resolution by repeating every value before a convolution. At even positions
+the convolution has other neighbours than at odd ones, so noise, as in a sky, comes out stronger at
+some positions than at others. The rectifier turns this difference in strength into a difference in
+brightness: a pattern of 4 px that neither the photo nor the painting has. A style loss does not
+prevent it, and even favours it in flat areas that have no other grain.
 
-It is found by folding: all cells of 4 x 4 px in a window are laid on one another. The picture's own
-texture averages out, what is in step with the grid stays.
+It is measured by averaging all cells of 4 x 4 px in a window. The picture's own texture averages
+out, and what is in step with the grid remains.
 """
 
 from keras import ops

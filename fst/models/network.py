@@ -11,7 +11,7 @@ field has since agreed on:
 * the input is padded to a multiple of the stride and the output cropped back, so that every size
   from 16 px keeps its exact height and width.
 
-Which layers there are stands in `fst.models.architecture`; here is what they compute.
+`fst.models.architecture` lists the layers; this module defines what they compute.
 
 Pure Keras: nothing here names a backend.
 """
@@ -117,14 +117,14 @@ class BoundedPixels(layers.Layer):
     Its slope falls off far more slowly than that of the usual hyperbolic tangent, under which a
     region that turns white early in training stays white: no gradient reaches it any more.
 
-    Even so it is next to flat beyond `x = ±3` (pixel values 6 and 249), and instance normalisation
-    tempts a network to go far beyond: a few blinding spots rule the statistics of a whole channel.
+    Still it is nearly flat beyond `x = ±3` (pixel values 6 and 249), and instance normalisation
+    can drive a network far beyond: a few very bright spots then dominate a channel's statistics.
     So training adds the mean square of what exceeds 3, times `restraint`, to the layer's losses.
 
     Always float32: in half precision the steps between bright values would be a grey level wide.
 
     Args:
-        restraint: weight of that loss; 0.1 keeps the spots away and costs honest whites nothing.
+        restraint: weight of that loss; 0.1 prevents the spots and does not affect real whites.
     """
 
     def __init__(self, restraint=0.1, **kwargs):

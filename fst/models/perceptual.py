@@ -7,8 +7,8 @@ total-variation term keeps neighbouring pixels together (Johnson et al. 2016, se
 
 The *relative* form, the default, divides every term by the energy of its own target, so that a
 weight means the same for every style, layer and picture size. The *absolute* form is the one of
-Gatys et al., the *mean* form the one of the PyTorch and TensorFlow tutorials; they are there for
-setting results beside published weights.
+Gatys et al., the *mean* form the one of the PyTorch and TensorFlow tutorials; they are there
+to compare with published weights.
 
 Pure Keras: nothing here names a backend.
 """

@@ -139,13 +139,13 @@ class StyleTransfer(keras.Model):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
             stylised = paint(self.network, photos, shares, training=True)
-            loss = self._judge(photos, shares, stylised)
+            loss, each = self._judge(photos, shares, stylised)
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
             objective = self.optimizer.scale_loss(loss / replicas)
         variables = self.network.trainable_variables
         gradients = self._clipped(tape.gradient(objective, variables), replicas)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._result(loss, shares)
+        return _result(loss, each, shares)
 
     def train_step(self, data):
         photos, styles = _pair(data)
@@ -154,8 +154,8 @@ class StyleTransfer(keras.Model):
     def test_step(self, data):
         photos, styles = _pair(data)
         shares = self._shares(photos, styles)
-        loss = self._judge(photos, shares, paint(self.network, photos, shares))
-        return self._count(self._result(loss, shares), photos)
+        loss, each = self._judge(photos, shares, paint(self.network, photos, shares))
+        return self._count(_result(loss, each, shares), photos)
 
     def get_config(self):
         return {
@@ -187,17 +187,13 @@ class StyleTransfer(keras.Model):
         return tf.one_hot(tf.cast(styles, tf.int32), count)
 
     def _judge(self, photos, shares, stylised):
-        self._judged.each = None
-        return self.compute_loss(x=photos, y=shares, y_pred=stylised)
+        """What is minimised, and the terms of every photo: None where a subclass has none.
 
-    def _result(self, loss, shares):
-        each = self._judged.each
-        if each is None:  # A subclass has a loss of its own.
-            return StepResult(loss, LossTerms(*[None] * 4), tf.zeros([shares.shape[1], 4]))
-        ones = tf.ones_like(each.style)
-        counted = tf.stack([each.content, each.style, ones, each.total], axis=1)
-        by_style = tf.matmul(shares, counted, transpose_a=True)
-        return StepResult(loss, LossTerms(*map(tf.reduce_mean, each)), by_style)
+        The terms are taken at once: where the replicas wait for one another the next one judges.
+        """
+        self._judged.each = None
+        loss = self.compute_loss(x=photos, y=shares, y_pred=stylised)
+        return loss, self._judged.each
 
     def _clipped(self, gradients, replicas):
         """The gradients, shortened together where they are longer than `clip_norm`.
@@ -224,3 +220,12 @@ class StyleTransfer(keras.Model):
 def _pair(data):
     photos, styles, _ = keras.utils.unpack_x_y_sample_weight(data)
     return tf.cast(photos, tf.float32), styles
+
+
+def _result(loss, each, shares):
+    if each is None:
+        return StepResult(loss, LossTerms(*[None] * 4), tf.zeros([shares.shape[1], 4]))
+    ones = tf.ones_like(each.style)
+    counted = tf.stack([each.content, each.style, ones, each.total], axis=1)
+    by_style = tf.matmul(shares, counted, transpose_a=True)
+    return StepResult(loss, LossTerms(*map(tf.reduce_mean, each)), by_style)

@@ -1,6 +1,6 @@
 """VGG19 itself (Simonyan and Zisserman 2014): its network, and the weights that it is given.
 
-The package carries the layers down to conv4_2, the deepest that the default loss looks at, with
+The package contains the layers down to conv4_2, the deepest that the default loss uses, with
 kernels of 8 bits: `data/make_vgg19.py` makes that file, NOTICE says whose weights they are. Keras's
 own file has all layers.
 

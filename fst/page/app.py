@@ -1,4 +1,4 @@
-"""The pages and what stands in them: what Streamlit runs, anew at every click."""
+"""The pages, as Streamlit runs them at every click."""
 
 import functools
 

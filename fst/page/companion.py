@@ -15,7 +15,7 @@ _one_at_a_time = threading.Lock()
 
 def show(upload):
     """Draws the companion's controls for a photo, an `Upload`, and its result."""
-    st.caption("Any picture can be the style, without training; it takes minutes, not a moment.")
+    st.caption("Any picture can be the style, without training. It takes minutes.")
     file = st.file_uploader("Style picture", type=uploads.TYPES, key="companion")
     size = st.select_slider("Size (long side, px)", [128, 256, 384, 512], 256)
     steps = st.select_slider("Steps", [25, 50, 100, 200], 50)
@@ -33,7 +33,7 @@ def show(upload):
 
 
 def run(photo, style, size, steps):
-    """Optimises one picture and shows how far it is.
+    """Optimises one picture and shows the progress.
 
     Args:
         photo, style: uint8 `[H, W, 3]`.
@@ -44,10 +44,10 @@ def run(photo, style, size, steps):
         uint8 `[H, W, 3]`.
 
     Raises:
-        UserError: another visitor's optimisation goes on, or as `fst.gatys.optimize`.
+        UserError: another visitor's optimisation is running, or as `fst.gatys.optimize`.
     """
     if not _one_at_a_time.acquire(blocking=False):
-        raise UserError("the companion works on another picture; try again in some minutes")
+        raise UserError("the companion is busy with another picture; try again in a few minutes")
     try:
         quiet_tensorflow()
         from fst.gatys.optimizer import count_steps, optimize  # TensorFlow takes seconds to import.

@@ -3,12 +3,11 @@
 runs/.current.json  which training was started last, and its process
 runs/<name>/        the style picture and the log of each
 
-The process outlives the page and its server; `.current.json` leads back to it.
+The process continues when the page or its server ends; `.current.json` names it.
 """
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from fst import checkpoint, files
 from fst.config import TrainingConfig, name_from, words_of
@@ -54,7 +54,7 @@ class Run:
     batch_size: int = 1
 
     def running(self):
-        """Whether its process works still."""
+        """Whether its process is still running."""
         try:
             process = psutil.Process(self.pid)
             # But for the interpreter, which on macOS may be a stub that starts another.
@@ -111,7 +111,7 @@ class Runs:
 
     def _free(self, name):
         if (self._styles / name).exists():
-            raise UserError(f"there is something called '{name}' already; choose another name")
+            raise UserError(f"'{name}' exists already; choose another name")
         return name
 
     def _free_like(self, name):
@@ -127,7 +127,7 @@ class Runs:
         path = self._folder / name / f"style{_suffix(picture[0])}"
         options = {**options, "name": name, "output": str(self._styles)}
         preset = options.pop("preset", TrainingConfig.preset)
-        config = TrainingConfig.from_preset(preset, str(path), **options)
+        config = TrainingConfig(str(path), preset=preset, **options)
         given = {"preset": preset, **{key: value for key, value in options.items() if value != ""}}
         command = [sys.executable, *_PROGRAM, str(path), *words_of(given)]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,15 +137,15 @@ class Runs:
         return self._launch(Run(name, config.steps, command, 0, config.batch_size))
 
     def resume(self):
-        """Goes on with the training that was stopped; returns the `Run`."""
+        """Continues the training that was stopped; returns the `Run`."""
         with self._alone():
             run = self.current()
             if run is None:
-                raise UserError("there is no training to go on with")
+                raise UserError("there is no training to continue")
             return self._launch(run)
 
     def stop(self):
-        """Asks the training to stop; it saves its state after the step that is under way."""
+        """Asks the training to stop; it saves its state after the current step."""
         run = self.current()
         if run and run.running():
             with contextlib.suppress(ProcessLookupError):  # It has just ended by itself.
@@ -176,11 +176,10 @@ class Runs:
             UserError: one is running.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with open(self._folder / _LOCK, "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._folder / _LOCK):
             run = self.current()
             if run and run.running():
-                raise UserError(f"'{run.name}' is being trained; one training at a time")
+                raise UserError(f"'{run.name}' is being trained; only one training can run")
             yield
 
     def _launch(self, run):

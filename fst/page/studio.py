@@ -191,7 +191,7 @@ def trained_at(style):
     try:
         return style.weights_path.stat().st_mtime_ns
     except OSError:
-        raise UserError(f"the style in {style.folder.name} is gone; choose another") from None
+        raise UserError(f"style {style.folder.name} no longer exists; choose another") from None
 
 
 def _model(style, written):

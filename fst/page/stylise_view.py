@@ -1,4 +1,4 @@
-"""The page on which photos are stylised."""
+"""The page that stylises photos."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,8 @@ def show(pages):
     sheet.lay(1180)
     st.title("Fast style transfer")
     st.write(
-        "Give a photo and choose a style: the photo is repainted in a moment, and the result is "
-        "yours to download, as large as the photo."
+        "Give a photo and choose a style: the photo is repainted in a moment. You can download "
+        "the result in the full size of the photo."
     )
     pictures, controls = st.columns([3, 2], gap="medium")
     upload = None
@@ -29,10 +29,10 @@ def show(pages):
     with controls, told():
         style = _style(upload or studio.sample(), waiting)
         if "train" in pages:
-            st.page_link(pages["train"], label="Train a style of your own", icon=":material/add:")
+            st.page_link(pages["train"], label="Learn a style of your own", icon=":material/add:")
     if upload is not None and style is not None:
         _show_stylised(pictures, controls, upload, style)
-    # Last, since it takes a moment for each style; whatever the visitor does comes before it.
+    # Last, since each style takes a moment, and the visitor's actions have priority.
     for one, place in waiting:
         with told(place):
             place.image(thumbnails.paint(upload or studio.sample(), one), width="stretch")
@@ -63,7 +63,7 @@ def _photo():
         st.session_state.pop("upload", None)
         if source == "Camera":
             return None
-        st.caption("Until you give one, here is a sample photo to try.")
+        st.caption("This is a sample photo to try, until you give your own.")
         return studio.sample()
     if st.session_state.get("upload_id") != file.file_id or "upload" not in st.session_state:
         st.session_state.pop("upload", None)
@@ -82,7 +82,7 @@ def _style(upload, waiting):
     """
     found = studio.styles()
     if not found:
-        st.info("There are no trained styles yet: train one first.")
+        st.info("There are no trained styles yet. Learn one first.")
         return None
     if st.session_state.get("style") not in found:
         st.session_state.style = next(iter(found))
@@ -151,7 +151,7 @@ def _download(upload, style, wanted):
     side = st.selectbox("Size", sides, format_func=lambda side: _size_words(upload.size, side))
     if (side or max(upload.size)) > uploads.PREVIEW:
         st.caption(
-            "A stroke has its size in pixels: the larger the file, the finer the strokes in it."
+            "Strokes have a fixed size in pixels: the larger the picture, the finer its strokes."
         )
     kind = st.segmented_control("File format", ["JPEG", "PNG"], default="JPEG") or "JPEG"
     key = (upload.digest, style, wanted, kind, side)
@@ -166,7 +166,7 @@ def _download(upload, style, wanted):
 
 def _make(upload, style, wanted, kind, side):
     bar = st.progress(0.0, "getting ready …")
-    note = st.caption("Changing anything on the page ends it.")
+    note = st.caption("If you change anything on the page, this stops.")
 
     def tell(words, share=0.0):
         bar.progress(min(1.0, share), words)
@@ -188,7 +188,7 @@ def _offer(upload, style, kind):
         icon=":material/download:",
         width="stretch",
     )
-    st.image(small, caption="What is in the file: the picture, without place and owner.")
+    st.image(small, caption="The picture in the file, which does not name place or owner.")
 
 
 def _for_file(style):

@@ -1,4 +1,4 @@
-"""The page on which a style is learnt from one picture, and those that were."""
+"""The page that learns a style from one picture, and lists the styles learnt so far."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def show(pages):
     st.title("Learn a style")
     st.write(
         "Give a picture you like. In about a minute the machine that serves this page learns to "
-        "paint any photo in its style; it goes on when you close the page."
+        "paint any photo in its style. It continues if you close the page."
     )
     with told():
         trainings = runs.Runs(settings.runs_folder(), settings.styles_folder())
@@ -39,7 +39,7 @@ def show(pages):
         running = run is not None and run.running()
         if running:
             st.session_state.followed = run.pid
-        # A result stands first for who saw it come, not for who comes later.
+        # The result comes first only for the visitors who followed the training.
         followed = run is not None and st.session_state.get("followed") == run.pid
         if followed:
             _follow(trainings, pages)
@@ -55,7 +55,7 @@ def _begin(trainings, again):
         st.subheader("Another picture")
     file = st.file_uploader("Your picture", type=uploads.TYPES)
     upload = None
-    # A place of its own, or what stands below would move, and an open "More" close by that.
+    # In a container, or the elements below would move, which closes an open "More".
     with st.container(), told():
         upload = _opened(file)
         if upload is not None:
@@ -87,7 +87,7 @@ def _opened(file):
 def _options():
     """What is asked for under "More": the name, and options of `TrainingConfig`."""
     default = TrainingConfig
-    name = st.text_input("Name of the style", placeholder="as the picture's file").strip()
+    name = st.text_input("Name of the style", placeholder="the name of the picture's file").strip()
     preset = st.selectbox("Preset", PRESETS, format_func=_preset_words)
     options = {"preset": preset}
     if settings.photos_folder() is None:
@@ -102,26 +102,26 @@ def _options():
         0.1,
         100.0,
         default.style_weight[0],
-        help="Raise it when there is too little style, lower it when the photo gets lost.",
+        help="Raise it if there is too little style. Lower it if the photo gets lost.",
     )
     options["style_size"] = st.number_input(
-        "Size of the style picture (long side, px)",
+        "Size of the style image (long side, px)",
         64,
         2048,
         default.style_size[0],
         help="Larger makes larger strokes.",
     )
-    steps = st.number_input("Steps (0: as the preset says)", 0, 100_000, 0)
+    steps = st.number_input("Steps (0: those of the preset)", 0, 100_000, 0)
     if steps:
         options["steps"] = steps
-    # Often enough that a short training shows its way too.
+    # Often enough to show the progress of a short training.
     usual = PRESETS[preset].get("preview_every", default.preview_every)
     options["preview_every"] = min(usual, max(5, (steps or _steps(preset)) // 5))
     return name, options
 
 
 def _owners_photos():
-    """The folder that the owner of the page names, where it holds photos; or none: the samples."""
+    """The folder of photos that the page's owner has set; "" for the samples if it is empty."""
     folder = settings.photos_folder()
     return folder if folder and images.find_images(folder) else ""
 
@@ -150,7 +150,7 @@ def _start():
         "Start from",
         [*galleries, *checkpoint.names(root), NOTHING],
         format_func=words,
-        help="A trained network knows how to draw already, and needs fewer steps.",
+        help="A trained network can already draw, and needs fewer steps.",
     )
 
 
@@ -163,7 +163,7 @@ def _width(start):
 
 @st.fragment(run_every=2)
 def _follow(trainings, pages):
-    """The training that goes on, or that was the last to; drawn again every two seconds."""
+    """The training that is running, or the last one; drawn again every two seconds."""
     run = trainings.current()
     if run is None:
         return
@@ -198,9 +198,9 @@ def _tell(trainings, run, running, rows, pages):
             trainings.stop()
             st.session_state.stopping = run.pid
         if st.session_state.get("stopping") == run.pid:
-            st.info("It stops after the step that is under way, and can go on from there.")
+            st.info("It stops after the current step, and can be continued from there.")
     elif trainings.finished(run):
-        st.success("Learnt. It is among the styles now.")
+        st.success("Done. The new style is now in the list of styles.")
         if st.button("Stylise a photo with it", type="primary"):
             st.session_state.style = run.name
             st.switch_page(pages["stylise"])
@@ -214,7 +214,7 @@ def _tell(trainings, run, running, rows, pages):
 
 
 def _words(log, rows, run):
-    """What is going on."""
+    """The state of a running training, in words."""
     done = int(rows[-1, 0]) if len(rows) else 0
     if not done:
         nearest = re.search(r"starts from (.+), the nearest style", log)
@@ -227,7 +227,7 @@ def _words(log, rows, run):
 
 
 def _pictures(trainings, run):
-    """The picture, the photos, and how they look by now."""
+    """The style image, the photos, and the newest stylised photos."""
     picture = trainings.picture(run)
     if picture is not None:
         st.image(_small(str(picture), run.name, run.pid), width=120)
@@ -252,7 +252,7 @@ def _checkpoint(name):
 def _list():
     cards = runs.trained(settings.styles_folder())
     if cards:
-        st.subheader("Styles that were learnt one by one")
+        st.subheader("Single styles learnt so far")
     for name, card in cards.items():
         with st.expander(plain(name.replace("_", " "))):
             config = card.get("config", {})

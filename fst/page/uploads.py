@@ -1,4 +1,4 @@
-"""Pictures that visitors give: checked by their head before anything is decoded."""
+"""Pictures that visitors give: their headers are checked before anything is decoded."""
 
 import dataclasses
 import hashlib

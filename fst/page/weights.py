@@ -11,6 +11,6 @@ def check_vgg19():
     named = default_vgg_weights()
     if named != EMBEDDED and not Path(named).is_file():
         raise UserError(
-            f"VGG19's weights are not on this machine (looked for {named}): whoever runs this page "
+            f"VGG19's weights are not on this machine (looked for {named}): the owner of this page "
             f"can correct the variable {WEIGHTS_VARIABLE}, or leave it out, and start it again"
         )

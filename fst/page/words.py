@@ -1,4 +1,4 @@
-"""What goes wrong, in words on the page and in full in the log."""
+"""Errors: a message on the page, and the details in the log."""
 
 import contextlib
 import logging
@@ -29,4 +29,4 @@ def told(place=st):
         place.error("The picture does not fit in memory; scale it down first.")
     except Exception:  # Streamlit's own, to stop and to rerun a script, are no Exceptions.
         _log.exception("the page failed")
-        place.error("Something went wrong on our side; the server's log tells what. Try again.")
+        place.error("Something went wrong on the server; its log has the details. Try again.")

@@ -1,8 +1,8 @@
-"""What computes a stylised picture: TensorFlow, or a faster engine on the CPU.
+"""The libraries that run the network: TensorFlow, or a faster engine on the CPU.
 
 All give the same picture up to a grey level or so. TensorFlow takes a GPU where there is one.
-OpenVINO and ONNX Runtime are optional packages that start in a fraction of a second: neither
-TensorFlow nor Keras is loaded for them.
+OpenVINO and ONNX Runtime are optional packages that start in a fraction of a second: they load
+neither TensorFlow nor Keras.
 """
 
 import os
@@ -132,7 +132,7 @@ def _of_onnx(name, precision, arranged, norms_as_inputs=False):
 
         model = forward_onnx.build(arranged, "float32", norms_as_inputs).SerializeToString()
         run = _openvino(model, precision) if name == "openvino" else _onnxruntime(model)
-    except ImportError as error:  # Installed, and yet of no use: for another system, or in part.
+    except ImportError as error:  # Installed, but not usable: for another system, or incomplete.
         raise UserError(
             f"‹engine› {name} cannot be loaded ({first_line(error)}); use ‹engine› tensorflow"
         ) from error
@@ -153,7 +153,7 @@ def _named(norms):
 
 
 def _openvino(model, precision):
-    # OpenVINO tells Google Analytics of its import and keeps a visitor's number in the home folder,
+    # OpenVINO reports its import to Google Analytics and keeps a user number in the home folder,
     # unless this package of its is missing. Nobody was asked.
     sys.modules.setdefault("openvino_telemetry", None)
     import openvino

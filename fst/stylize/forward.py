@@ -15,7 +15,7 @@ anything runs:
   twelve values of 2×2 pixels at once, 10×10 with stride 2, costs more products and a third of
   the time.
 
-This room needs neither TensorFlow nor Keras, and so an engine that does not either starts at once.
+This module needs neither TensorFlow nor Keras, so that engines without them start quickly.
 """
 
 from typing import NamedTuple

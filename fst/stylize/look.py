@@ -1,8 +1,8 @@
 """The look of a stylised picture: how fine, in whose colours, how strong, and the finish.
 
 Pictures in, pictures out, in NumPy and Pillow alone. `infer.py` applies the four in this order:
-`at_scale`, then `blend` (colours, then strength), then `finish`. Each leaves a picture untouched,
-to the bit, where it is not asked for anything.
+`at_scale`, then `blend` (colours, then strength), then `finish`. With neutral values none of them
+changes a picture at all.
 """
 
 from collections.abc import Callable
@@ -77,9 +77,9 @@ def blend(
         stylised = with_colors_of(photo, stylised)
     if strength == 1:
         return stylised.astype(kind)
-    # In sRGB's own values, which are spaced about as the eye sees: half strength lies half way for
-    # it. Mixed as light, shadows take on a haze (a black helmet is grey at a quarter already), for
-    # there a little light is much to the eye. OKLab looks the same as sRGB, at many times the work.
+    # In sRGB values, which are spaced about as the eye sees: half strength looks like half way to
+    # it. Mixed as light, shadows look hazy (a black helmet is grey at a quarter already), because
+    # a little light is much to the eye there. OKLab looks the same, at many times the work.
     mixed = stylised.astype(np.float32)
     mixed -= photo
     mixed *= np.float32(strength)

@@ -1,8 +1,8 @@
-"""Less flicker in a stylised video: what stands still in the film stands still in the painting.
+"""Less flicker in a stylised video: parts that do not move in the video do not change.
 
-Frame by frame a network paints the grain of the camera too, and being quick to answer it turns
-noise that nobody notices into strokes that jump. `Steady` tells grain from change. Where nothing
-has changed it averages over time, twice: what the network sees, and what it painted.
+Frame by frame a network also paints the camera's grain, and turns noise that nobody notices into
+strokes that jump. `Steady` distinguishes grain from change. Where nothing has changed, it averages
+over time, twice: the input of the network, and its output.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ class Steady:
 
 
 def still(frame, before):
-    """How surely each pixel shows the same as before, but for the camera's grain.
+    """How certain it is that each pixel shows the same as before, apart from grain.
 
     Args:
         frame: float32 `[H, W, 3]`, 0-255.

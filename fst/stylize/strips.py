@@ -1,12 +1,12 @@
 """A network applied to a picture of any size in bounded memory, strip by strip and layer by layer.
 
-Instance normalisation looks at the whole picture: a tile that is normalised by itself gets other
-colours than its neighbour, and every border shows. So here no tile goes through the network on its
-own. Each layer is worked through for the whole picture, a strip of rows at a time, before the next
-one begins; what lies between two layers is kept in half precision, in memory if it is small, else
-in a temporary file. The statistics are those of the whole picture, the rows beyond a strip are the
-neighbouring strip's own, and the result is the one of the whole picture up to rounding: there is no
-overlap to choose and no seam to hide.
+Instance normalisation uses statistics of the whole picture: a tile that is normalised by itself
+gets other colours than its neighbour, and every border shows. So no tile goes through the network
+alone. Each layer is computed for the whole picture, a strip of rows at a time, before the next
+layer starts. The values between two layers are kept in half precision, in memory if they are few,
+otherwise in a temporary file. The statistics are those of the whole picture, and the rows beyond a
+strip come from the neighbouring strips. So the result is that of the whole picture, up to rounding:
+there is no overlap to choose and no seam.
 
 The layers at full resolution are the widest and the cheapest: they are computed twice, once for
 their statistics and once for what follows, instead of being kept.

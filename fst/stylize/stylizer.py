@@ -10,7 +10,6 @@ import numpy as np
 
 from fst import checkpoint
 from fst.checkpoint import Checkpoint, StyleName
-from fst.console.quiet import quiet_tensorflow
 from fst.media import images
 from fst.models import weights_file
 from fst.models.architecture import MIN_SIZE
@@ -19,6 +18,13 @@ from fst.stylize.forward import arrange
 
 _STRIP_BYTES = 2**29  # of memory that a strip may take
 _STRIP_BYTES_PER_PIXEL = 900
+
+
+def before_strips() -> None:
+    """Called before strips load TensorFlow, which whole pictures may do without.
+
+    A command puts in its place what keeps TensorFlow's remarks off the terminal.
+    """
 
 
 class SharedNetwork:
@@ -140,7 +146,7 @@ class Stylizer:
             raise MemoryError(f"a picture of {width}x{height} px does not fit in memory") from None
 
     def _in_strips(self, image, rows, progress):
-        quiet_tensorflow()  # Here, since whole pictures may do without TensorFlow.
+        before_strips()
         from fst.stylize.strips import stylise_in_strips
 
         levels = images.to_levels(image)

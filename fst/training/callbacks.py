@@ -1,4 +1,4 @@
-"""What a run leaves behind as it goes, as Keras callbacks: for `StyleTransfer.fit` and `train`.
+"""Keras callbacks that record a run, for `StyleTransfer.fit` and `train`.
 
 >>> kept = [LossHistory("history.csv"), Previews("previews", photos)]
 >>> history = model.fit(photos, callbacks=kept, verbose=0)
@@ -63,6 +63,15 @@ class EveryStep(keras.callbacks.Callback):
     def after_step(self, logs):
         """Does whatever is due after step `self.step`; `logs` are the batch's own values."""
 
+    def due(self, every):
+        """Whether a multiple of so many steps is done, or the last step of all."""
+        return self.step % every == 0 or self.step == self.last_step()
+
+    def last_step(self):
+        """The number of the last step, 0 where it is not known."""
+        params = self.params or {}
+        return (params.get("steps") or 0) * params.get("epochs", 1)
+
 
 class LossHistory(EveryStep):
     """Writes the losses of every step into a CSV file, and ends a run whose loss is not finite.
@@ -104,8 +113,7 @@ class LossHistory(EveryStep):
     def on_train_begin(self, logs=None):
         self._clock = time.monotonic()
         if self._steps is None:
-            count = (self.params or {}).get("steps")
-            self._steps = count * self.params.get("epochs", 1) if count else 0
+            self._steps = self.last_step()
 
     def after_step(self, logs):
         missing = [name for name in LossTerms._fields if name not in logs]
@@ -198,7 +206,7 @@ class Previews(EveryStep):
         self.draw_originals()
 
     def after_step(self, logs):
-        if self.step % self._every == 0:
+        if self.due(self._every):
             self._check()
             self.draw(self.model.network, self.step)
 
@@ -240,7 +248,7 @@ class Saving(EveryStep):
         self._saved = None
 
     def after_step(self, logs):
-        if self.step % self._every == 0:
+        if self.due(self._every):
             self._save_checked()
 
     def on_train_end(self, logs=None):
@@ -260,7 +268,7 @@ class Saving(EveryStep):
 class SavedState(Saving):
     """Saves what a run needs to go on, network and optimizer, and begins where the file ends.
 
-    What `fit` reads it knows nothing of: who goes on with a run gives it the batches that are left.
+    It does not know the data of `fit`: to resume a run, give `fit` the batches that are left.
 
     Args:
         path: of the file, `.npz`; it is replaced whole.

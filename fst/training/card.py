@@ -121,7 +121,7 @@ def device_name():
 
 
 def _started_from(config):
-    """What lent its weights, and the photos that it and its own forebears have seen."""
+    """The style that this one started from, and all photos that it had seen by then."""
     if config.start_from == NOTHING:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The command `train.py`, also `fst train`: trains as it is told and says how far it is."""
+"""The command `train.py`, also `fst train`: trains a style and shows the progress."""
 
 import signal
 import sys
@@ -7,6 +7,7 @@ from fst import packages
 from fst.config import TrainingConfig, infer_command
 from fst.console import cli, quiet, unused
 from fst.training.unused import in_training
+from fst.words import plural
 
 
 def main(program="train.py"):
@@ -36,7 +37,9 @@ def run(config, infer="python infer.py"):
         return 0  # A worker that leaves the files to the chief.
     skipped = _provenance(done, config.name)["skipped_photos"]
     if skipped["count"]:
-        print(f"skipped {skipped['count']} photos that could not be read:", file=sys.stderr)
+        print(
+            f"skipped {plural(skipped['count'], 'photo')} that could not be read:", file=sys.stderr
+        )
         for name, reason in skipped["named"].items():
             print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
     name, what = config.name, "style is"

@@ -1,7 +1,7 @@
 """Content photos as a stream of square crops.
 
-What step `k` of a run sees depends on the seed and on `k` alone: a resumed run, or one shared out
-among several workers, sees what an uninterrupted one would have seen.
+What step `k` of a run sees depends on the seed and on `k` alone: a resumed run, or one shared
+among several workers, sees the same as an uninterrupted one.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""A guard against jumps: a loss that rises at once and never comes back.
+"""A guard against jumps: a loss that rises suddenly and does not recover.
 
 The losses are judged window by window, from one save to the next. A window is suspect when its mean
 total lies above the running mean of the windows before by 10 %, and by four standard errors. Styles

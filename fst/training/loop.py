@@ -43,6 +43,7 @@ from fst.training.recorders import make_recorders
 from fst.training.start import freeze_convolutions, start_from
 from fst.training.state import State, clean
 from fst.training.style_images import open_styles
+from fst.words import plural
 
 WARMUP_STEPS = 100
 
@@ -141,8 +142,8 @@ def train(
 ) -> checkpoint.Checkpoint:
     """Trains a style, or goes on with its training, and writes `<output>/<name>/`.
 
-    What is handed in takes the place of what `config` describes; a run is gone on with by handing
-    in the same again.
+    What is handed in replaces what `config` describes. To continue a run, hand in the same
+    again.
 
     Args:
         config: a `fst.config.TrainingConfig`.
@@ -309,7 +310,7 @@ def _run_steps(config, step, photos, state, recorders, callbacks):
                 if stopping(interrupted()) or step.model.stop_training:
                     break
     except tf.errors.OpError:
-        photos.raise_failure()  # In the user's terms, where the photos were the cause.
+        photos.raise_failure()  # In words for the user, if the photos were the cause.
         raise
     if stopping(interrupted()):
         if recorders:
@@ -472,7 +473,8 @@ def _finish(target, config, step, photos, styles, state, on_event):
             write_own_network(target.folder, target.saved_model_path, network)
     losses = [None] * len(styles)
     if photos.held_out:
-        on_event(f"measuring the losses on {len(photos.held_out)} photos kept out of training")
+        held_out = plural(len(photos.held_out), "photo")
+        on_event(f"measuring the losses on {held_out} kept out of training")
         trained = target.read_conditional(config.width) if of_table else network
         loss = step.given.loss or build_loss(config, [style.image for style in styles])
         losses = [measure(trained, loss, photos, index) for index in range(len(styles))]

@@ -1,8 +1,8 @@
 """Where training starts from: another style's weights, or the style of a gallery that is nearest.
 
-A new style is learnt in few steps from a network that paints others already (Dumoulin et al. 2017,
-section 3.2): the convolutions know how to draw, and the scales and shifts of the style that comes
-nearest to the new one are a good beginning for its own.
+A new style is learnt in few steps from a network that already paints other styles (Dumoulin et al.
+2017, section 3.2): the convolutions can draw already, and the scales and shifts of the nearest
+style are a good start for those of the new one.
 """
 
 import itertools

@@ -12,7 +12,7 @@ from fst.config import last_part, name_from
 from fst.errors import UserError
 from fst.media import images
 
-_SMALLEST = 32  # px: on fewer the deeper layers of VGG19 see next to nothing.
+_SMALLEST = 32  # px: with fewer, the deeper layers of VGG19 see almost nothing.
 
 
 class Style(NamedTuple):

@@ -1,4 +1,4 @@
-"""Several devices, several machines: who takes which photos, who writes, and who is missing."""
+"""Several devices and machines: shares of photos, the chief that writes, lost workers."""
 
 import contextlib
 import os
@@ -62,8 +62,8 @@ def _join_cluster(on_event):
 def _be_patient(cluster):
     """Lets workers be silent for longer than TensorFlow's ten seconds.
 
-    A machine that is busy or swaps is silent for so long and well. One whose process has ended is
-    noticed at once all the same: its connection is closed.
+    A busy or swapping machine can be silent that long and still work. A process that has ended is
+    noticed at once anyway, because its connection is closed.
     """
     try:
         from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
