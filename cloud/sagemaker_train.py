@@ -36,7 +36,7 @@ from fst.training import style_images
 ROOT = Path(__file__).resolve().parent.parent
 
 # What a job needs of this repository.
-_CODE = ("fst", "cloud", "train.py", "requirements.txt")
+_CODE = ("fst", "cloud", "requirements.txt")
 
 # The options that say where things lie on this machine. They become channels, or the job's own.
 _PLACES = ("style", "content", "output", "start_from", "vgg_weights", "preview", "overwrite")

@@ -359,8 +359,9 @@ def _first_found(look, wanted, root):
     # That there is no such style in one place says less than what is wrong with it in another.
     failure = min(failures, key=lambda error: _says_little(error, root))
     if _says_little(failure, root) == 2:
-        missed = " and ".join(error.wanted for error in failures)
-        raise UserError(f"{missed} are not in one gallery, and only then blend")
+        missed = list(dict.fromkeys(error.wanted for error in failures))
+        if len(missed) > 1:  # Each place has what another one misses.
+            raise UserError(f"{' and '.join(missed)} are not in one gallery, and only then blend")
     raise failure
 
 
@@ -574,7 +575,7 @@ def _blend(weights, root):
     for name in weights:
         found = _in_galleries(name, root)
         if not found:
-            raise _UnknownStyle(name, _not_to_blend(name, root))
+            _refuse_to_blend(name, root)
         places[name] = {folder.resolve(): index for folder, index in found.items()}
     folder = _common(places)
     mixture = {}
@@ -638,7 +639,7 @@ def _ambiguous(name, places):
     return f"'{name}' is a style of {len(places)} galleries: name it {clear}"
 
 
-def _not_to_blend(name, root):
+def _refuse_to_blend(name, root):
     if _folder(name, root):
-        return f"'{name}' is a folder of its own: only the styles of one gallery blend"
-    return _unknown(name, root)
+        raise UserError(f"'{name}' is a folder of its own: only the styles of one gallery blend")
+    raise _UnknownStyle(name, _unknown(name, root))
