@@ -102,13 +102,13 @@ def _methods(thing):
 
 
 def _signature(thing):
-    """The signature; of what has more parameters than one reads, none: a table tells them."""
+    """The signature; of options none, since a table tells them."""
+    if _options(thing):
+        return "(...)"
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
         return ""
-    if len(signature.parameters) > 12:
-        return "(...)"
     return re.sub(r"<function (\w+) at 0x\w+>", r"\1", str(signature))
 
 
