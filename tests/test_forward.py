@@ -175,7 +175,7 @@ def test_a_library_leaves_the_error_stream_of_its_host_alone():
 def test_what_is_no_engine_is_one_line(options, told):
     with pytest.raises(UserError) as error:
         fst.load("udnie", str(ROOT / "checkpoints"), **options)
-    assert told in str(error.value)
+    assert told in error.value.for_command_line()
     assert "\n" not in str(error.value)
 
 

@@ -235,8 +235,8 @@ def test_a_loss_that_is_not_finite_is_one_line(minimise, optimizer, value):
     start = random_picture(2)
     with pytest.raises(UserError, match="not finite in step 2") as caught:
         minimise(differentiate, start, optimizer)
-    for flag in ("--style-weight", "--content-weight", "--tv-weight", "--learning-rate"):
-        assert flag in str(caught.value)
+    for name in ("style_weight", "content_weight", "tv_weight", "learning_rate"):
+        assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -508,16 +508,16 @@ def test_no_style_image():
     [
         ((31, 64), (64, 64), {}, "content image: is 64x31 px; a content image needs 32 px"),
         ((64, 64), (64, 20), {}, "style image: is 20x64 px; a style image needs 32 px"),
-        ((40, 200), (64, 64), {"size": 100}, "is 100x20 px at --size 100.*raise --size"),
+        ((40, 200), (64, 64), {"size": 100}, "is 100x20 px at size 100.*raise size"),
         (
             (64, 64),
             (300, 40),
             {"style_size": 90},
-            "12x90 px at --style-size 90.*raise --style-size",
+            "12x90 px at style_size 90.*raise style_size",
         ),
     ],
 )
-def test_too_small_an_image_names_the_flag(content, style, options, words):
+def test_too_small_an_image_names_the_option(content, style, options, words):
     with pytest.raises(UserError, match=words) as caught:
         make(draw_photo(1, *content), draw_photo(2, *style), **options)
     assert "\n" not in str(caught.value)

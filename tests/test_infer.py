@@ -342,7 +342,7 @@ def test_every_size_is_kept_under_all_of_it(load_once, styles, tmp_path, height)
 @pytest.mark.parametrize("option", ["scale", "strength", "saturation", "contrast", "sharpen"])
 @pytest.mark.parametrize("value", [-0.1, 10.5, float("nan"), float("inf")])
 def test_ranges_of_the_look(option, value):
-    with pytest.raises(UserError, match=f"--{option} must be from .* to .*, not {value}"):
+    with pytest.raises(UserError, match=f"^{option} must be from .* to .*, not {value}"):
         InferenceConfig("waves", ("a.jpg",), "b.jpg", **{option: value})
 
 
