@@ -54,7 +54,7 @@ def refused(options, **changes):
     with pytest.raises(UserError) as error:
         run(options, **changes)
     assert "\n" not in str(error.value)
-    return str(error.value)
+    return error.value.for_command_line()
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def complaint(options):
 
     with pytest.raises(UserError) as error:
         train(cli.parse(TrainingConfig, "train.py", args=command_of(options)[1:]))
-    text = str(error.value)
+    text = error.value.for_command_line()
     assert "\n" not in text
     return text
 
@@ -52,7 +52,7 @@ def parsed(*words):
     """What the command line itself is refused for."""
     with pytest.raises(UserError) as error:
         cli.parse(TrainingConfig, "train.py", args=["style.png", *words])
-    text = str(error.value)
+    text = error.value.for_command_line()
     assert "\n" not in text
     return text
 

@@ -191,7 +191,7 @@ def test_a_deeper_layer_is_refused_before_anything_is_loaded(field, name):
     for kind in ("training", "companion"):
         with pytest.raises(UserError) as caught:
             _KINDS[kind](**{field: ("relu1_1", name)})
-        line = str(caught.value)
+        line = caught.value.for_command_line()
         assert line.startswith(f"{flag}: {name} lies deeper than --vgg-weights embedded")
         assert "use --vgg-weights imagenet or a file" in line
         for named in (IMAGENET, "my.h5"):
@@ -204,7 +204,7 @@ def test_a_deeper_layer_is_refused_before_anything_is_loaded(field, name):
 )
 def test_published_settings_say_that_they_need_more(preset):
     options = GatysOptions(preset=preset)
-    with pytest.raises(UserError, match=rf"^--preset {preset}: relu5_\d lies deeper"):
+    with pytest.raises(UserError, match=rf"^preset {preset}: relu5_\d lies deeper"):
         options.check_depth(EMBEDDED)
     options.check_depth(IMAGENET)
 
