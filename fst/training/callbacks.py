@@ -184,7 +184,39 @@ def _lower_something(step):
     )
 
 
-class Previews(EveryStep):
+class Writing(EveryStep):
+    """Calls `write` every so many steps, and once more when the run ends.
+
+    Args:
+        every: steps between two calls.
+        start: steps done before.
+        check: called before each; what it raises ends the run.
+    """
+
+    def __init__(self, every, start=0, check=None):
+        super().__init__(start)
+        self._every, self.check = every, check or (lambda: None)
+        self._written = None
+
+    def after_step(self, logs):
+        if self.due(self._every):
+            self._write_checked()
+
+    def on_train_end(self, logs=None):
+        if self._written != self.step:
+            self._write_checked()
+
+    def _write_checked(self):
+        self.check()
+        self.write()
+        self._written = self.step
+
+    def write(self):
+        """Writes what there is to write after step `self.step`."""
+        raise NotImplementedError
+
+
+class Previews(Writing):
     """Draws the same few photos, stylised, every so many steps: a row for each style.
 
     Args:
@@ -196,28 +228,19 @@ class Previews(EveryStep):
     """
 
     def __init__(self, folder, photos, *, every=250, start=0, check=None):
-        super().__init__(start)
-        self._folder, self._every = Path(folder), every
-        self._check = check or (lambda: None)
+        super().__init__(every, start, check)
+        self._folder = Path(folder)
         self._pictures = [_scaled(np.asarray(photo, np.float32)) for photo in photos]
-        self._drawn = None
 
     def on_train_begin(self, logs=None):
         self.draw_originals()
 
-    def after_step(self, logs):
-        if self.due(self._every):
-            self._check()
-            self.draw(self.model.network, self.step)
-
-    def on_train_end(self, logs=None):
-        if self._drawn != self.step:
-            self._check()
-            self.draw(self.model.network, self.step)
+    def write(self):
+        self.draw(self.model.network, self.step)
 
     def draw_originals(self):
         """Writes the photos as they are, to look at beside the others."""
-        self._write("photos.jpg", [self._pictures])
+        self._write_strip("photos.jpg", [self._pictures])
 
     def draw(self, network, step):
         """Stylises the photos with `network` as it is after `step` steps."""
@@ -225,47 +248,14 @@ class Previews(EveryStep):
             [np.asarray(paint(network, p[None], shares))[0] for p in self._pictures]
             for shares in np.eye(styles_of(network), dtype=np.float32)[:, None]
         ]
-        self._write(f"step_{step:06d}.jpg", rows)
-        self._drawn = step
+        self._write_strip(f"step_{step:06d}.jpg", rows)
 
-    def _write(self, name, rows):
+    def _write_strip(self, name, rows):
         strips = [np.concatenate(row, axis=1) for row in rows]
         images.save_picture(self._folder / name, np.concatenate(strips, axis=0))
 
 
-class Saving(EveryStep):
-    """Calls `write` every so many steps, and when the run ends.
-
-    Args:
-        every: steps between two saves.
-        start: steps done before.
-        check: called before a save; what it raises ends the run.
-    """
-
-    def __init__(self, every, start=0, check=None):
-        super().__init__(start)
-        self._every, self.check = every, check or (lambda: None)
-        self._saved = None
-
-    def after_step(self, logs):
-        if self.due(self._every):
-            self._save_checked()
-
-    def on_train_end(self, logs=None):
-        if self._saved != self.step:
-            self._save_checked()
-
-    def _save_checked(self):
-        self.check()
-        self.write()
-        self._saved = self.step
-
-    def write(self):
-        """Saves what there is to save after step `self.step`."""
-        raise NotImplementedError
-
-
-class SavedState(Saving):
+class SavedState(Writing):
     """Saves what a run needs to go on, network and optimizer, and begins where the file ends.
 
     It does not know the data of `fit`: to resume a run, give `fit` the batches that are left.
@@ -289,7 +279,7 @@ class SavedState(Saving):
             state.check_format(self._path, about)
             model = self.model
             state.restore(self._path, arrays, about["versions"], model.network, model.optimizer)
-            self.step = self._saved = about["step"]
+            self.step = self._written = about["step"]
 
     def write(self):
         try:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from fst import packages
 from fst.errors import UserError
 from fst.models.perceptual import LossTerms
-from fst.training.callbacks import LossHistory, Previews, Saving
+from fst.training.callbacks import LossHistory, Previews, Writing
 from fst.training.guard import Jumped, JumpGuard
 
 
@@ -72,7 +72,7 @@ class _RunHistory(LossHistory):
             self._tensorboard(self.step, losses[-1])
 
 
-class _RunState(Saving):
+class _RunState(Writing):
     """Saves the state of a run, where its loss has not jumped."""
 
     def __init__(self, guard, config, save, **run):
