@@ -12,7 +12,7 @@ import unicodedata
 import uuid
 from pathlib import Path
 
-from fst.errors import UserError, escaped
+from fst.errors import UserError, escaped, first_line
 
 MAX_BYTES = 64 * 2**20
 """The largest download: no photo on a web page comes near, and it is held in memory whole."""
@@ -164,6 +164,27 @@ def reason_of(error):
 
 
 @contextlib.contextmanager
+def writing(name, advice="", *, also=(), kind=UserError):
+    """Turns what the file system says against the `with` block into one line for the user.
+
+    Args:
+        name: of what is written: its path, or the option that gave it and its path.
+        advice: what the user can do.
+        also: exceptions, besides OSError, of the library that writes.
+        kind: of the error, a `UserError`.
+
+    Raises:
+        UserError: caused by the OSError, or by one of `also`.
+    """
+    try:
+        yield
+    except (OSError, *also) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        advice = f"; {advice}" if advice else ""
+        raise kind(f"{name}: cannot be written: {reason}{advice}") from error
+
+
+@contextlib.contextmanager
 def atomic_path(path):
     """Lets the `with` block write a file or a folder that appears under `path` only when whole.
 
@@ -218,13 +239,13 @@ def check_writable(path, flag, folder=False):
     nearest = path if folder else path.parent
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
-    try:
-        # Asking for permissions would not do: root has them all, even where nothing can be written.
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{flag} {path}: cannot be written ({reason}: {nearest})") from error
+    # Asking for permissions would not do: root has them all, even where nothing can be written.
+    # ValueError: a zero byte in the path
+    with (
+        writing(f"{flag} {path}", f"choose another place than {nearest}", also=[ValueError]),
+        tempfile.TemporaryFile(dir=nearest),
+    ):
+        pass
 
 
 def check_utf8(path, flag):

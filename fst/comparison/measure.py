@@ -171,17 +171,15 @@ class Comparison:
         result, pictures = self._measure(photo)
         result = {"photo": _name(source), **result}
         place = self._place(source)
-        try:
-            with files.atomic_path(place) as folder:
-                folder.mkdir()
-                for name, picture in pictures.items():
-                    images.save_picture(folder / f"{name}.png", picture)
-                (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-        except (OSError, files.ImageError) as error:
-            raise UserError(
-                f"--output {self.folder}: cannot be written ({files.reason_of(error)}); make room "
-                "and run the same command again, the photos that are done are kept"
-            ) from error
+        advice = "make room and run the same command again, the photos that are done are kept"
+        with (
+            files.writing(f"--output {self.folder}", advice, also=[files.ImageError]),
+            files.atomic_path(place) as folder,
+        ):
+            folder.mkdir()
+            for name, picture in pictures.items():
+                images.save_picture(folder / f"{name}.png", picture)
+            (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
 
     def _place(self, source):
         """The photo's folder: the same whatever other photos are given, and in which order."""
@@ -350,27 +348,31 @@ def _settings(config, trained, options, starts, budgets):
 def _keep_settings(folder, settings):
     """Writes the settings, or checks that those that are there are the same."""
     path = folder / "settings.json"
-    try:
+    with files.writing(f"--output {folder}"):
         if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            # What earlier versions did not write.
-            kept = {**_NOT_ON_OLD_CARDS, "vgg_weights": settings["vgg_weights"], **kept}
-            changed = [name for name in settings if kept.get(name) != settings[name]]
-            if changed:
-                raise UserError(
-                    f"--output {folder}: holds a comparison with another {changed[0]} "
-                    f"({kept.get(changed[0])}, not {settings[changed[0]]}); name another folder"
-                )
+            _check_same(folder, _read_settings(path), settings)
             files.remove_litter(folder)
             return
         with files.atomic_path(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--output {folder}: cannot be written ({files.reason_of(error)})"
-        ) from error
+
+
+def _read_settings(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: is damaged ({error}); name another folder") from error
+
+
+def _check_same(folder, kept, settings):
+    # What earlier versions did not write.
+    kept = {**_NOT_ON_OLD_CARDS, "vgg_weights": settings["vgg_weights"], **kept}
+    changed = [name for name in settings if kept.get(name) != settings[name]]
+    if changed:
+        raise UserError(
+            f"--output {folder}: holds a comparison with another {changed[0]} "
+            f"({kept.get(changed[0])}, not {settings[changed[0]]}); name another folder"
+        )
 
 
 def _curve(trace, level):

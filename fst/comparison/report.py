@@ -113,15 +113,10 @@ def _read_json(path):
 
 
 def _write(path, text):
-    try:
-        with files.atomic_path(path) as temporary:
-            # A file's name may hold bytes that are no text, which UTF-8 cannot write.
-            temporary.write_text(text, encoding="utf-8", errors="replace", newline="")
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({files.reason_of(error)}); make room and run the same "
-            "command again"
-        ) from error
+    advice = "make room and run the same command again"
+    with files.writing(path, advice), files.atomic_path(path) as temporary:
+        # A file's name may hold bytes that are no text, which UTF-8 cannot write.
+        temporary.write_text(text, encoding="utf-8", errors="replace", newline="")
 
 
 def _page(folder, settings, results, found):

@@ -104,10 +104,8 @@ def write_trace(path, trace):
         [*step[:3], *(f"{value:.8g}" for value in (*step.losses, step.best)), f"{step.seconds:.3f}"]
         for step in trace
     ]
-    try:
+    with files.writing(f"--trace {path}"):
         files.write_table(path, header, rows)
-    except OSError as error:
-        raise UserError(f"--trace {path}: cannot be written ({files.reason_of(error)})") from error
 
 
 class Snapshots:
@@ -150,18 +148,15 @@ class Snapshots:
         frames = (Image.fromarray(self._frame(frame, size)) for frame in self._frames)
         first = next(frames)
         times = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_FRAME_MS]
-        try:
-            with files.atomic_path(path) as temporary:
-                first.save(
-                    temporary,
-                    save_all=True,
-                    append_images=itertools.chain(frames),
-                    duration=times,
-                    loop=0,
-                    quality=85,
-                )
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be written ({files.reason_of(error)})") from error
+        with files.writing(path, also=[ValueError]), files.atomic_path(path) as temporary:
+            first.save(
+                temporary,
+                save_all=True,
+                append_images=itertools.chain(frames),
+                duration=times,
+                loop=0,
+                quality=85,
+            )
 
     @staticmethod
     def _frame(path, size):

@@ -211,7 +211,5 @@ def _write_table(path, axes, done):
     for values, _, numbers in done:
         texts = [f"{n:.6g}" if isinstance(n, float) else n for n in numbers.values()]
         rows.append([*map(_text, values), *texts])
-    try:
+    with files.writing(path):
         files.write_table(path, [*axes, *done[0][2]], rows)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({files.reason_of(error)})") from error

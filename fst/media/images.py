@@ -531,14 +531,12 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
         rgb = to_levels(rgb)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder; give a file name")
-    try:
+    with files.writing(path, also=[ValueError], kind=ImageError):
         # Encoded in memory, since Pillow's encoders report a full disk as "encoder error -2".
         kind = _FORMAT_OF[path.suffix.lower()]
         data = encode(rgb, kind, alpha, quality=quality, exif=exif)
         with files.atomic_path(path) as temporary:
             temporary.write_bytes(data)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: cannot be written: {files.reason_of(error)}") from error
 
 
 def save_or_rescue(path, picture):

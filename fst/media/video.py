@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from fst import files
-from fst.errors import UserError
 from fst.files import ImageError
 from fst.media import animation, clip, gif, images, sound
 
@@ -129,12 +128,14 @@ def _film(path, original, quality, keep_private):
 def _writing(target):
     """Turns what goes wrong with the result's file into one line that names it."""
     av = clip.pyav()
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        # PyAV's errors are no plain OSErrors, for which those who stop at a full disk look.
-        cause = OSError(error.errno, error.strerror) if isinstance(error, OSError) else error
-        raise UserError(f"{target}: cannot be written: {files.reason_of(error)}") from cause
+    with files.writing(target, also=[av.FFmpegError]):
+        try:
+            yield
+        except av.FFmpegError as error:
+            if not isinstance(error, OSError):
+                raise
+            # No plain OSError, for which those who stop at a full disk look.
+            raise OSError(error.errno, error.strerror) from error
 
 
 class Film:

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from fst import files
 from fst.errors import UserError
 from fst.media import images
 from fst.models.network import paint, styles_of
@@ -282,10 +283,8 @@ class SavedState(Writing):
             self.step = self._written = about["step"]
 
     def write(self):
-        try:
+        with files.writing(self._path):
             state.write(self._path, self.model.network, self.model.optimizer, {"step": self.step})
-        except OSError as error:
-            raise UserError(f"{self._path}: cannot be written ({error.strerror})") from error
 
 
 def _scaled(picture):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 
 from fst import checkpoint, files
-from fst.errors import UserError, first_line
+from fst.errors import UserError
 from fst.export import export_styles
 from fst.training.state import lock
 
@@ -67,7 +67,12 @@ def add(config, weights, card):
     target = checkpoint.find_own_folder(config.add_to, config.output)
     about = {key: card[key] for key in _ABOUT}
     entries = [{**entry, "training": about} for entry in card["styles"]]
-    with _writing(target), _locked(target.folder), files.atomic_path(target.folder) as folder:
+    advice = "make room and run the same command again, no training is lost"
+    with (
+        files.writing(target.folder, advice),
+        _locked(target.folder),
+        files.atomic_path(target.folder) as folder,
+    ):
         shutil.copytree(target.folder, folder, ignore=shutil.ignore_patterns("saved_model"))
         _write(target, checkpoint.Checkpoint(folder), weights, entries)
     return target
@@ -112,14 +117,3 @@ def _locked(folder):
     finally:
         if handle is not None:
             os.close(handle)
-
-
-@contextlib.contextmanager
-def _writing(target):
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{target.folder}: the new style cannot be added ({first_line(error)}); make room and "
-            "run the same command again, no training is lost"
-        ) from error

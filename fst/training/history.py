@@ -3,16 +3,16 @@
 `history_styles.csv`: of several styles, those of each, as means from one save to the next.
 """
 
-import contextlib
 import csv
 
 import numpy as np
 
 from fst import files
-from fst.errors import UserError
 
 COLUMNS = ("step", "total", "content", "style", "tv", "images/s")
 STYLES_COLUMNS = ("step", "name", "content", "style", "images")
+
+_ADVICE = "make room and run the same command again, it goes on where the state was last saved"
 
 
 class History:
@@ -45,7 +45,7 @@ class History:
             (first_step + offset, *(f"{value:.8g}" for value in terms), f"{images_per_second:.4g}")
             for offset, terms in enumerate(losses)
         ]
-        with _writing(self._path):
+        with files.writing(self._path, _ADVICE):
             _write(self._path, "a", rows)
 
 
@@ -82,13 +82,13 @@ class StylesHistory:
             if count
         ]
         self._sums[:] = 0
-        with _writing(self._path):
+        with files.writing(self._path, _ADVICE):
             _write(self._path, "a", rows)
 
 
 def _begin(path, columns, keep):
     rows = [row for row in read_rows(path, columns) if int(row[0]) <= keep]
-    with _writing(path), files.atomic_path(path) as temporary:
+    with files.writing(path, _ADVICE), files.atomic_path(path) as temporary:
         _write(temporary, "w", [columns, *rows])
 
 
@@ -132,17 +132,6 @@ def draw_curves(path, picture, smooth=0.02):
         axis.grid(alpha=0.3)
     with files.atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=110)
-
-
-@contextlib.contextmanager
-def _writing(path):
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); make room and run the same command "
-            "again, it goes on where the state was last saved"
-        ) from error
 
 
 def _write(path, mode, rows):

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from fst import checkpoint, files, packages
 from fst.config import NOTHING, TrainingConfig
-from fst.errors import UserError, first_line
+from fst.errors import UserError
 from fst.export import export_styles
 from fst.models import perceptual
 from fst.models.network import build_network
@@ -463,13 +463,10 @@ def _finish(target, config, step, photos, styles, state, on_event):
     of_table = handed_in.is_of_table(network, config.width, len(styles))
     with _writing(target):
         draw_curves(target.history_path, target.curves_path)
-    if of_table:
-        with _writing(target):
+        if of_table:
             target.write_weights(network)
-        with _writing(target):
             export_styles(target.read_all_weights(config.width), names, target.saved_model_path)
-    else:
-        with _writing(target):
+        else:
             write_own_network(target.folder, target.saved_model_path, network)
     losses = [None] * len(styles)
     if photos.held_out:
@@ -485,16 +482,10 @@ def _finish(target, config, step, photos, styles, state, on_event):
         target.write_card(card)
 
 
-@contextlib.contextmanager
 def _writing(target):
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:  # The latter from TensorFlow's own writer.
-        reason = first_line(error)
-        raise UserError(
-            f"{target.folder}: the trained style cannot be written ({reason}); make room and run "
-            "the same command again, no training is lost"
-        ) from error
+    advice = "make room and run the same command again, no training is lost"
+    # TensorFlow's own writer has errors of its own.
+    return files.writing(target.folder, advice, also=[tf.errors.OpError])
 
 
 def _wrap_up(target, config):

@@ -94,18 +94,13 @@ class State:
                 process trains in it.
         """
         target = self._target
-        try:
+        with files.writing(target.folder, "choose another --output"):
             target.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock(target.folder)
             if not self.step and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
             files.remove_litter(target.folder)
-        except OSError as error:
-            raise UserError(
-                f"{self._target.folder}: cannot be written ({error.strerror}); choose another "
-                "--output"
-            ) from error
 
     def _clear(self):
         target = self._target
@@ -171,18 +166,14 @@ class State:
             "guard": self.guard,
             "jumps": self.jumps,
         }
-        try:
+        goes_on = f"it goes on after step {self.saved_step}"
+        with files.writing(self._path, f"make room and run the same command again, {goes_on}"):
             if not judged and self._path.exists() and not self._good_path.exists():
                 with files.atomic_path(self._good_path) as good:
                     shutil.copy(self._path, good)
             write(self._path, network, optimizer, about)
             if judged:
                 self._good_path.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self._path}: cannot be written ({error.strerror}); make room and run the same "
-                f"command again, it goes on after step {self.saved_step}"
-            ) from error
         self.saved_step = self.step
 
     def _read(self, path=None):
