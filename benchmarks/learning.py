@@ -23,7 +23,7 @@ import numpy as np
 
 from fst import errors, files
 from fst.config import TrainingConfig
-from fst.console.report import Reporter
+from fst.console.progress import Reporter
 from fst.training import card, loop
 from fst.training.data import open_photos
 from fst.training.style_images import open_styles

@@ -14,7 +14,7 @@ from conftest import draw_photo
 from keras import ops
 from PIL import Image
 
-from fst.console.report import StepReporter
+from fst.console.progress import Reporter
 from fst.errors import UserError
 from fst.gatys import optimizer as gatys_optimizer
 from fst.gatys import options as gatys_options
@@ -927,7 +927,7 @@ def step_of(number, seconds=None):
 
 def test_a_log_file_gets_few_lines():
     stream = io.StringIO()
-    with StepReporter(stream) as reporter:
+    with Reporter(stream) as reporter:
         for number in range(1, 101):
             reporter.step(step_of(number), 101, "picture 1 of 2")
         reporter.step(step_of(101), 101, "picture 1 of 2")
@@ -940,19 +940,19 @@ def test_a_log_file_gets_few_lines():
 
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("fst.console.report.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fst.console.progress.time.monotonic", lambda: now[0])
     stream = io.StringIO()
-    with StepReporter(stream) as reporter:
+    with Reporter(stream) as reporter:
         for number in range(1, 101):
             now[0] += 1
             reporter.step(step_of(number), 1000)
     steps = re.findall(r"^step (\d+)/1000", stream.getvalue(), re.MULTILINE)
-    assert steps == ["1", "32", "63", "94"]
+    assert steps == ["1", "31", "61", "91"]
 
 
 def test_each_run_in_a_log_file_has_its_first_line():
     stream = io.StringIO()
-    with StepReporter(stream) as reporter:
+    with Reporter(stream) as reporter:
         for title in ("first", "second"):
             for number in (1, 2, 3):
                 reporter.step(step_of(number), 3, title)
@@ -962,7 +962,7 @@ def test_each_run_in_a_log_file_has_its_first_line():
 
 def test_a_terminal_gets_a_bar_for_each_run():
     stream = Terminal()
-    with StepReporter(stream) as reporter:
+    with Reporter(stream) as reporter:
         for title in ("first", "second"):
             for number in (1, 2, 3, 4):
                 reporter.step(step_of(number), 4, title)

@@ -309,16 +309,16 @@ def test_the_command_itself(vgg_file, vgg, pictures, tmp_path):
 
 def at_step(monkeypatch, number, action):
     """Has `action()` called when step `number` is told of."""
-    from fst.console.report import StepReporter
+    from fst.console.progress import Reporter
 
-    real = StepReporter.step
+    real = Reporter.step
 
     def step(self, step, *arguments, **options):
         real(self, step, *arguments, **options)
         if step.step == number:
             action()
 
-    monkeypatch.setattr(StepReporter, "step", step)
+    monkeypatch.setattr(Reporter, "step", step)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

@@ -50,7 +50,7 @@ def test_a_terminal_gets_a_bar_and_no_line(clock):
     with Progress(3, "photo", terminal) as shown:
         clock[0] += 100
         shown.update()
-        shown.write("a line")
+        shown.event("a line")
     assert "/3" in terminal.getvalue()
     assert "a line\n" in terminal.getvalue()
     assert "left" not in terminal.getvalue()

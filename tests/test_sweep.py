@@ -173,16 +173,16 @@ def table(path):
 
 def at(monkeypatch, picture, step, action):
     """Has `action()` called when this step of this picture is told of."""
-    from fst.console.report import StepReporter
+    from fst.console.progress import Reporter
 
-    real = StepReporter.step
+    real = Reporter.step
 
     def tell(self, one, steps, title):
         real(self, one, steps, title)
         if title.startswith(f"picture {picture} ") and one.step == step:
             action()
 
-    monkeypatch.setattr(StepReporter, "step", tell)
+    monkeypatch.setattr(Reporter, "step", tell)
 
 
 def interrupt(*_, **__):

@@ -22,7 +22,7 @@ from tiny import contents, litter, read_losses, read_state, read_weights, tiny_o
 import fst
 from fst import checkpoint, packages
 from fst.config import TrainingConfig
-from fst.console.report import Reporter
+from fst.console.progress import Reporter
 from fst.errors import UserError
 from fst.training import loop
 from fst.training.callbacks import Previews, Progress

@@ -63,12 +63,12 @@ def show(config, jobs):
         for outcome in outcomes:
             if outcome.failure:
                 failed += 1
-                progress.write(f"failed: {outcome.failure}")
+                progress.event(f"failed: {outcome.failure}")
             for note in outcome.notes:
                 notes[note] += 1
                 if notes[note] <= NOTES_IN_FULL:
                     line = " ".join(f"{outcome.job.name}: {note}".split())
-                    progress.write(f"note: {line}")
+                    progress.event(f"note: {line}")
             progress.update()
     for note, count in notes.items():
         if count > NOTES_IN_FULL:

@@ -19,10 +19,10 @@ def main(program="compare.py"):
     unused.tell(in_comparison(config))
     quiet.quiet_tensorflow()
     from fst.comparison.report import write_report
-    from fst.console.report import StepReporter
+    from fst.console.progress import Reporter
 
     title = ""
-    with StepReporter() as reporter:
+    with Reporter() as reporter:
 
         def show(step, steps, start):
             reporter.step(step, steps, f"{title}, from {start}")

@@ -65,13 +65,13 @@ def _check_spares(path, flag, sources):
 
 
 def _optimize(config, content, styles):
-    from fst.console.report import StepReporter
+    from fst.console.progress import Reporter
     from fst.gatys.optimizer import count_steps, optimize
     from fst.models.perceptual import load_vgg19
 
     features = load_vgg19(config.vgg_weights, config.precision, config.pooling)
     snapshots = Snapshots(config.output, config.snapshots)
-    with StepReporter() as reporter:
+    with Reporter() as reporter:
         steps = count_steps(content.shape[:2], config)
 
         def after(step, best):

@@ -122,10 +122,10 @@ def _run_all(config, axes, runs, content, styles):
         UserError: the first run failed.
         KeyboardInterrupt: Ctrl-C came before any was finished.
     """
-    from fst.console.report import StepReporter
+    from fst.console.progress import Reporter
 
     features, done = {}, []
-    with StepReporter() as reporter:
+    with Reporter() as reporter:
         try:
             for number, (values, options) in enumerate(runs, start=1):
                 title = f"picture {number} of {len(runs)}, {_label(axes, values)}"

@@ -28,7 +28,7 @@ def run(config, infer="python infer.py"):
         packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
     unused.tell(in_training(config))
     quiet.quiet_tensorflow()
-    from fst.console.report import Reporter
+    from fst.console.progress import Reporter
     from fst.training.loop import train
 
     with Reporter() as reporter:
