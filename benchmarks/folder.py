@@ -2,11 +2,15 @@
 """How busy `infer.py` keeps the cores on a folder of mixed photos, and what the overlap gains.
 
     python benchmarks/folder.py udnie --count 200
+    python benchmarks/folder.py udnie --count 40 --sizes 1500 3000 --accelerator 0.05
 
 Makes a folder of crops of sample photos, JPEG, PNG and WebP of 160-640 px, stylises it twice, with
 reading and writing beside the network and one after the other, and prints for each the photos per
 second and the share of all cores' time that the process used, from the first picture that appears
 to the last. Start-up is left out of both. On a machine that has other work the shares are too low.
+
+With --accelerator the network's place is taken by a wait of so many seconds a megapixel, as of a
+GPU that computes and leaves the cores to reading and writing: those are real.
 """
 
 import argparse
@@ -27,12 +31,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The command as users have it, but for the number of threads.
 _COMMAND = """
-import functools, sys
+import functools, sys, time
 from fst import errors
 from fst.batch import command, inference
-if sys.argv[1] != "default":
-    inference.stylise = functools.partial(inference.stylise, threads=int(sys.argv[1]))
-del sys.argv[1]
+from fst.stylize import stylizer
+threads, accelerator = sys.argv[1], float(sys.argv[2])
+del sys.argv[1:3]
+
+def wait(stylizer, image, **options):
+    time.sleep(accelerator * image.shape[0] * image.shape[1] / 1e6)
+    return image
+
+if threads != "default":
+    inference.stylise = functools.partial(inference.stylise, threads=int(threads))
+if accelerator:
+    stylizer.Stylizer.__call__ = wait
 errors.run(command.main)
 """
 
@@ -74,10 +87,11 @@ def write_photos(folder, count, smallest, largest):
         photo.save(folder / f"{index:04d}{('.jpg', '.png', '.webp')[index % 3]}", quality=92)
 
 
-def measure(style, photos, output, threads, options=()):
+def measure(style, photos, output, threads, accelerator=0, options=()):
     """Runs `infer.py` on a folder, and watches it from the first picture to the last."""
     count = sum(1 for _ in photos.iterdir())
-    command = [sys.executable, "-c", _COMMAND, str(threads), style, photos, "-o", output, *options]
+    command = [sys.executable, "-c", _COMMAND, threads, accelerator]
+    command += [style, photos, "-o", output, *options]
     child = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.DEVNULL)
     process, first = psutil.Process(child.pid), None
     while child.poll() is None:
@@ -99,6 +113,9 @@ def read_arguments():
     parser.add_argument("style", nargs="?", default="udnie", help="as for infer.py")
     parser.add_argument("--count", type=int, default=200, help="photos")
     parser.add_argument("--sizes", type=int, nargs=2, default=(160, 640), help="sides, px")
+    parser.add_argument(
+        "--accelerator", type=float, default=0, help="a stand-in's seconds a megapixel; 0: none"
+    )
     parser.add_argument("--options", default="", help="more options for infer.py, in one word")
     return parser.parse_args()
 
@@ -111,7 +128,8 @@ def main():
         write_photos(photos, arguments.count, *arguments.sizes)
         for name, threads in (("overlapping", "default"), ("one after the other", 0)):
             output = Path(folder) / f"out-{threads}"
-            found = measure(arguments.style, photos, output, threads, arguments.options.split())
+            options = arguments.accelerator, arguments.options.split()
+            found = measure(arguments.style, photos, output, threads, *options)
             print(f"{name:22}{found.rate:7.2f} photos/s {100 * found.busy:6.1f} % of the cores")
 
 

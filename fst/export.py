@@ -63,7 +63,7 @@ class ExportConfig:
         check_choices(self)
         if not all(MIN_SIZE <= side <= _MAX_SIDE for side in self.size):
             raise UserError(
-                f"--size {self.size[0]} {self.size[1]}: height and width are from {MIN_SIZE} to "
+                f"‹size› {self.size[0]} {self.size[1]}: height and width are from {MIN_SIZE} to "
                 f"{_MAX_SIDE} px"
             )
 
@@ -144,7 +144,7 @@ def export_onnx(weights, file):
     Raises:
         UserError: the package onnx is not installed.
     """
-    packages.need("onnx", "--format onnx")
+    packages.need("onnx", "‹format› onnx")
     from fst.stylize import forward_onnx
 
     model = forward_onnx.build(arrange(weights))
@@ -182,14 +182,14 @@ def export_litert(weights, file, height, width):
 def export(config):
     """Writes what an `ExportConfig` asks for; returns its path."""
     if config.format == "onnx":
-        packages.need("onnx", "--format onnx")
+        packages.need("onnx", "‹format› onnx")
     trained = _wanted(config)
     place = Path(config.output) if config.output else _place(trained, config.format)
     folder = config.format == "saved_model"
     _check_place(place, folder)
     if folder:
-        files.check_utf8(place, "--output")
-    files.check_writable(place, "--output", folder=folder)
+        files.check_utf8(place, "‹output›")
+    files.check_writable(place, "‹output›", folder=folder)
     if trained.is_gallery():
         names = [style["name"] for style in trained.styles()]
         export_gallery(trained.read_all_weights(), names, place)
@@ -227,9 +227,9 @@ def _check_place(place, folder):
     if folder:
         ours = (place / "saved_model.pb").is_file()
         if place.exists() and not ours and not (place.is_dir() and not any(place.iterdir())):
-            raise UserError(f"--output {place}: is there and is no SavedModel; name a new folder")
+            raise UserError(f"‹output› {place}: is there and is no SavedModel; name a new folder")
     elif place.is_dir():
-        raise UserError(f"--output {place}: is a folder; name a file")
+        raise UserError(f"‹output› {place}: is a folder; name a file")
 
 
 def in_export(config):

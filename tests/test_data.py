@@ -332,7 +332,7 @@ def test_all_broken(tmp_path):
     photos.raise_failure()  # Nothing yet.
     with pytest.raises(tf.errors.OpError):
         batches(photos)
-    with pytest.raises(UserError, match="none of the 3 photos") as caught:
+    with pytest.raises(UserError, match=r"of 3 photos in .* none can be read") as caught:
         photos.raise_failure()
     assert str(tmp_path) in str(caught.value)
 
@@ -349,7 +349,7 @@ def test_a_photo_removed_during_the_run_is_skipped(tmp_path):
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_no_photos(tmp_path, make):
     make(tmp_path / "photos")
-    with pytest.raises(UserError, match=r"--content.*photos"):
+    with pytest.raises(UserError, match=r"^content.*photos"):
         open_photos(str(tmp_path / "photos"))
 
 
@@ -445,7 +445,7 @@ def test_tfds_split(tfds_name):
 )
 def test_tfds_that_is_not_there(tfds_name, ending, words):
     started = time.monotonic()
-    with pytest.raises(UserError, match="--content") as caught:
+    with pytest.raises(UserError, match=r"^content: ") as caught:
         open_photos(tfds_name + ending)
     assert time.monotonic() - started < 20
     line = str(caught.value)

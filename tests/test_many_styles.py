@@ -171,7 +171,7 @@ def test_killed_at_any_moment_it_goes_on(many, tmp_path):
     process.wait()
     saved = State(tmp_path / "trees").step
     assert 0 < saved < 400
-    with pytest.raises(UserError, match="--steps 400 → 401"):
+    with pytest.raises(UserError, match="steps 400 → 401"):
         run(options, steps=401)
 
 

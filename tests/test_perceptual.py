@@ -612,7 +612,7 @@ def test_weights_file_of_any_name(vgg_file, tmp_path, name):
 
 
 def test_missing_weights_file(tmp_path):
-    with pytest.raises(UserError, match=r"--vgg-weights.*no file.*nowhere\.h5"):
+    with pytest.raises(UserError, match=r"^vgg_weights.*no file.*nowhere\.h5"):
         load_vgg19(str(tmp_path / "nowhere.h5"))
 
 
@@ -620,7 +620,7 @@ def test_missing_weights_file(tmp_path):
 def test_weights_file_that_is_none(tmp_path, content):
     path = tmp_path / "vgg.h5"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="--vgg-weights"):
+    with pytest.raises(UserError, match="vgg_weights"):
         load_vgg19(str(path))
 
 

@@ -48,7 +48,8 @@ def run(options, on_progress=None, **changes):
 
 
 def one_line(error):
-    text = str(error.value)
+    """What the command line says."""
+    text = error.value.for_command_line()
     assert "\n" not in text
     return text
 
@@ -346,7 +347,7 @@ class TestNotFinite:
         assert all(np.isfinite(array).all() for array in read_state(tmp_path / "tiny").values())
 
     def test_weight_that_drowns_the_other_term(self, options):
-        with pytest.raises(UserError, match="lower --style-weight") as error:
+        with pytest.raises(UserError, match="lower style_weight") as error:
             run(options, style_weight=1e12)
         one_line(error)
 
@@ -597,9 +598,9 @@ def test_tensorboard_missing_is_told_before_anything_is_read(monkeypatch, tmp_pa
     monkeypatch.setattr("sys.meta_path", [Hidden(), *sys.meta_path])
     for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(UserError, match="--tensorboard needs the package tensorboard"):
+    with pytest.raises(UserError, match="tensorboard needs the package tensorboard"):
         train(TrainingConfig("no_such_picture.jpg", output=str(tmp_path), tensorboard=True))
-    with pytest.raises(UserError, match="--tensorboard needs the package tensorboard"):
+    with pytest.raises(UserError, match="tensorboard needs the package tensorboard"):
         open_tensorboard(checkpoint.Checkpoint(tmp_path))
 
 

@@ -79,7 +79,7 @@ def plan(config, tell=lambda note: None):
     if any(job.moving for job in jobs):
         video.check_available()
     spare_inputs(jobs)
-    files.check_writable(output, "--output", folder=not _is_file(config))
+    files.check_writable(output, "‹output›", folder=not _is_file(config))
     return jobs
 
 
@@ -106,7 +106,7 @@ def is_folder(given):
 def _check_videos(config):
     for given in filter(is_video, config.input):
         if config.contact_sheet:
-            raise UserError(f"--contact-sheet is for photos, and {given} is a video")
+            raise UserError(f"‹contact_sheet› is for photos, and {given} is a video")
         if files.is_url(given):
             raise UserError(f"{files.printable(given)}: download the video and give the file")
 
@@ -139,12 +139,12 @@ def _check_suffix(config, output):
             problem = f"the suffix names a video, and {files.printable(given)} is none"
             problem += " (download it, if it moves)" * files.is_url(given)
         raise UserError(
-            f"--output {output}: {problem}; use one of "
+            f"‹output› {output}: {problem}; use one of "
             f"{' '.join(sorted(known))}, or {output}/ for a folder"
         )
     if not moving and config.format != "keep" and not _same_format(suffix, f".{config.format}"):
         raise UserError(
-            f"--format {config.format} contradicts --output {output}: leave one of them out"
+            f"‹format› {config.format} contradicts ‹output› {output}: leave one of them out"
         )
 
 
@@ -152,7 +152,7 @@ def _check_folder(config, output):
     suffixes = images.EXTENSIONS | video.EXTENSIONS
     if output.is_file() or (output.suffix.lower() in suffixes and not output.is_dir()):
         raise UserError(
-            f"--output {output}: names a file, but {' '.join(config.input[:2])} "
+            f"‹output› {output}: names a file, but {' '.join(config.input[:2])} "
             "may be several photos; name a folder"
         )
 
@@ -166,7 +166,7 @@ def _photos(given, config, tell):
         return [(path, Path(path.name), is_video(path))]
     output = Path(config.output).resolve()
     if output == path.resolve():
-        raise UserError(f"--output {config.output}: is the folder of the photos; name another")
+        raise UserError(f"‹output› {config.output}: is the folder of the photos; name another")
     found = images.look_through(path, config.recursive)
     photos, left_out = found
     if output not in path.resolve().parents:

@@ -42,7 +42,7 @@ def main(program="compare.py"):
                 comparison.compare(photo)
             except ImageError as error:
                 failed += 1
-                print(f"failed: {error}", file=sys.stderr)
+                print(f"failed: {error.for_command_line()}", file=sys.stderr)
     if failed == len(photos):
         raise UserError("no photo could be compared")
     report = write_report(comparison.folder)

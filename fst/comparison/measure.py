@@ -104,11 +104,11 @@ class CompareConfig:
         if not self.photos:
             raise UserError("there is no PHOTO: give photos, folders or URLs after the style")
         if not self.style:
-            raise UserError("--style is missing: give the image that the style was trained on")
+            raise UserError("‹style› is missing: give the image that the style was trained on")
         if not self.output:
-            raise UserError("--output is missing: give -o FOLDER")
+            raise UserError("‹output› is missing: give -o FOLDER")
         if not self.budgets or min(self.budgets) < 1 or max(self.budgets) > 100_000:
-            raise UserError("--budgets are numbers of evaluations from 1 to 100000, such as 20 100")
+            raise UserError("‹budgets› are numbers of evaluations from 1 to 100000, such as 20 100")
 
 
 class Comparison:
@@ -165,7 +165,7 @@ class Comparison:
         photo = images.load_rgb(source, self._options.size)
         if min(photo.shape[:2]) < MIN_SIZE:
             raise files.ImageError(
-                f"{files.printable(source)}: is {photo.shape[1]}x{photo.shape[0]} px at --size "
+                f"{files.printable(source)}: is {photo.shape[1]}x{photo.shape[0]} px at ‹size› "
                 f"{self._options.size}; its short side needs {MIN_SIZE} px"
             )
         result, pictures = self._measure(photo)
@@ -173,7 +173,7 @@ class Comparison:
         place = self._place(source)
         advice = "make room and run the same command again, the photos that are done are kept"
         with (
-            files.writing(f"--output {self.folder}", advice, also=[files.ImageError]),
+            files.writing(f"‹output› {self.folder}", advice, also=[files.ImageError]),
             files.atomic_path(place) as folder,
         ):
             folder.mkdir()
@@ -348,7 +348,7 @@ def _settings(config, trained, options, starts, budgets):
 def _keep_settings(folder, settings):
     """Writes the settings, or checks that those that are there are the same."""
     path = folder / "settings.json"
-    with files.writing(f"--output {folder}"):
+    with files.writing(f"‹output› {folder}"):
         if path.exists():
             _check_same(folder, _read_settings(path), settings)
             files.remove_litter(folder)
@@ -370,7 +370,7 @@ def _check_same(folder, kept, settings):
     changed = [name for name in settings if kept.get(name) != settings[name]]
     if changed:
         raise UserError(
-            f"--output {folder}: holds a comparison with another {changed[0]} "
+            f"‹output› {folder}: holds a comparison with another {changed[0]} "
             f"({kept.get(changed[0])}, not {settings[changed[0]]}); name another folder"
         )
 

@@ -12,7 +12,6 @@ from typing import get_args, get_type_hints
 import numpy as np
 
 from fst import files, metrics
-from fst.config import flag_of
 from fst.errors import UserError
 from fst.gatys.options import GatysOptions
 from fst.media import images
@@ -42,15 +41,15 @@ def parse_sweep(texts):
         name = _SINGULAR.get(name, name)
         kinds = get_type_hints(GatysOptions)
         if name not in kinds:
-            raise UserError(f"--sweep: there is no option '{name}'; use one of {', '.join(kinds)}")
+            raise UserError(f"‹sweep›: there is no option '{name}'; use one of {', '.join(kinds)}")
         if name in axes:
-            raise UserError(f"--sweep: {name} is given twice; put all its values into one list")
+            raise UserError(f"‹sweep›: {name} is given twice; put all its values into one list")
         if not equals or not values.strip():
-            raise UserError(f"--sweep {text}: has no values; write {name}=VALUE,VALUE")
+            raise UserError(f"‹sweep› {text}: has no values; write {name}=VALUE,VALUE")
         axes[name] = [_value(name, kinds[name], value.strip()) for value in values.split(",")]
     count = math.prod(map(len, axes.values()))
     if count > _MAX:
-        raise UserError(f"--sweep: makes {count} pictures, more than {_MAX}; give fewer values")
+        raise UserError(f"‹sweep›: makes {count} pictures, more than {_MAX}; give fewer values")
     return axes
 
 
@@ -58,13 +57,13 @@ def _value(name, kind, text):
     try:
         if get_args(kind) and not isinstance(get_args(kind)[0], type):  # a Literal
             if text not in get_args(kind):
-                raise UserError(f"--sweep: {name} is one of {', '.join(get_args(kind))}")
+                raise UserError(f"‹sweep›: {name} is one of {', '.join(get_args(kind))}")
             return text
         if get_args(kind):  # a tuple
             return tuple(get_args(kind)[0](part.strip()) for part in text.split("+"))
         return kind(text)
     except ValueError:
-        raise UserError(f"--sweep: '{text}' is no value for {name}; see {flag_of(name)}") from None
+        raise UserError(f"‹sweep›: '{text}' is no value for {name}; see ‹{name}›") from None
 
 
 def combinations(options, axes):
@@ -103,7 +102,7 @@ def run_sweep(config, content, styles):
     table = Path(config.output).with_suffix(".csv")
     for _, options in runs:
         options.check_depth(config.vgg_weights)
-    files.check_writable(table, "--output")
+    files.check_writable(table, "‹output›")
     done, interrupted = _run_all(config, axes, runs, content, styles)
     try:
         images.save_or_rescue(config.output, _draw(axes, done))

@@ -67,21 +67,21 @@ def load_vgg19(weights=None, precision="float32", pooling="max"):
 
 def _who_named(weights):
     by_variable = weights == os.environ.get(WEIGHTS_VARIABLE)
-    return WEIGHTS_VARIABLE if by_variable else "--vgg-weights"
+    return WEIGHTS_VARIABLE if by_variable else "‹vgg_weights›"
 
 
 def _why_not_loaded(weights, reason):
     if weights == EMBEDDED:
         return (
-            f"--vgg-weights {EMBEDDED}: {vgg19.EMBEDDED_PATH} cannot be read ({reason}); install "
-            f"fst again, or use --vgg-weights {IMAGENET} or a file"
+            f"‹vgg_weights› {EMBEDDED}: {vgg19.EMBEDDED_PATH} cannot be read ({reason}); install "
+            f"fst again, or use ‹vgg_weights› {IMAGENET} or a file"
         )
     if weights != IMAGENET:
         return f"{_who_named(weights)}: '{weights}' is not VGG19's ({reason})"
     cache = os.path.join(os.environ.get("KERAS_HOME", "~/.keras"), "models")
     return (
         f"VGG19's weights could not be downloaded ({reason}): download {vgg19.URL} in another "
-        f"way, then put it into {cache} or name it with --vgg-weights or {WEIGHTS_VARIABLE}"
+        f"way, then put it into {cache} or name it with ‹vgg_weights› or {WEIGHTS_VARIABLE}"
     )
 
 
@@ -141,7 +141,7 @@ class Vgg19Features:
         if wanted not in [layer.name for layer in self._vgg.layers]:
             raise UserError(
                 f"{name} lies deeper than these weights of VGG19, which end at "
-                f"{self._vgg.layers[-1].name}: use --vgg-weights {IMAGENET} or Keras's file"
+                f"{self._vgg.layers[-1].name}: use ‹vgg_weights› {IMAGENET} or Keras's file"
             )
         return self._vgg.get_layer(wanted).output
 

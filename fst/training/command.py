@@ -25,7 +25,7 @@ def run(config, infer="python infer.py"):
     # A stop by the system, on a cluster or a spot machine, saves the state just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if config.tensorboard:
-        packages.need("tensorboard", "--tensorboard")  # Now: TensorFlow takes seconds to load.
+        packages.need("tensorboard", "‹tensorboard›")  # Now: TensorFlow takes seconds to load.
     unused.tell(in_training(config))
     quiet.quiet_tensorflow()
     from fst.console.progress import Reporter

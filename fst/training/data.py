@@ -17,6 +17,7 @@ import tensorflow as tf
 from fst import files, packages
 from fst.errors import UserError, first_line
 from fst.media import images, samples
+from fst.words import plural
 
 TFDS_PREFIX = "tfds:"
 
@@ -226,7 +227,8 @@ class FilePhotos(_ListedPhotos):
         self._where = where
 
     def _all_broken(self):
-        return f"--content: none of the {len(self._photos)} photos in {self._where} can be read"
+        photos = plural(len(self._photos), "photo")
+        return f"‹content›: of {photos} in {self._where} none can be read"
 
 
 class FolderPhotos(FilePhotos):
@@ -236,13 +238,13 @@ class FolderPhotos(FilePhotos):
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise UserError(
-                f"--content: there is no folder '{folder}'; name a folder of photos, or "
+                f"‹content›: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"
             )
         paths, left_out = images.look_through(self.folder)
         if not paths:
             others = f" (left out: {images.names_of(left_out, self.folder)})" if left_out else ""
-            raise UserError(f"--content: the folder '{folder}' holds no photos{others}")
+            raise UserError(f"‹content›: the folder '{folder}' holds no photos{others}")
         named = {path.relative_to(self.folder).as_posix(): path for path in paths}
         super().__init__(named, f"'{folder}'", holdout=holdout, seed=seed)
         if left_out:
@@ -434,7 +436,7 @@ class TfdsPhotos(_Photos):
         self._stream = _open_tfds(name, self._split)
         count = int(self._stream.cardinality())
         if count <= 0:
-            raise UserError(f"--content: the split '{self._split}' of tfds:{name} holds no photos")
+            raise UserError(f"‹content›: the split '{self._split}' of tfds:{name} holds no photos")
         kept = min(holdout, count // 10)
         self.held_out = list(_photos_of(self._stream.take(kept)))
         self._count = count - kept
@@ -465,7 +467,7 @@ class TfdsPhotos(_Photos):
         return itertools.starmap(_numbered, zip(numbers, photos, strict=True))
 
     def _all_broken(self):
-        return f"--content: {_TFDS_SPARE} photos in a row of tfds:{self.name} cannot be read"
+        return f"‹content›: {_TFDS_SPARE} photos in a row of tfds:{self.name} cannot be read"
 
 
 def _photos_of(stream):
@@ -482,20 +484,20 @@ def _image_of(name, features, kind):
         key: feature.np_dtype for key, feature in features.items() if isinstance(feature, kind)
     }
     if not found:
-        raise UserError(f"--content: tfds:{name} holds no images")
+        raise UserError(f"‹content›: tfds:{name} holds no images")
     # TFDS lays the bytes of a float into a picture's four channels, which then shows but noise.
     photos = [key for key, dtype in found.items() if dtype in (np.uint8, np.uint16)]
     if not photos:
         kinds = ", ".join(f"'{key}' of {np.dtype(dtype)}" for key, dtype in found.items())
         raise UserError(
-            f"--content: tfds:{name} holds no photos but {kinds}; name a data set whose images are "
+            f"‹content›: tfds:{name} holds no photos but {kinds}; name a data set whose images are "
             "of uint8 or uint16"
         )
     return "image" if "image" in photos else photos[0]
 
 
 def _open_tfds(name, split):
-    packages.need("tensorflow_datasets", f"--content tfds:{name}")
+    packages.need("tensorflow_datasets", f"‹content› tfds:{name}")
     import tensorflow_datasets as tfds  # Slow to import, and most runs train on a folder.
 
     try:
@@ -505,13 +507,13 @@ def _open_tfds(name, split):
         )
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(
-            f"--content: TensorFlow Datasets knows no '{name}'; its catalogue is at "
+            f"‹content›: TensorFlow Datasets knows no '{name}'; its catalogue is at "
             "https://www.tensorflow.org/datasets/catalog"
         ) from error
     except UserError:
         raise
     except Exception as error:  # Its builders raise whatever their downloads and parsers raise.
         reason = first_line(error)
-        raise UserError(f"--content: tfds:{name}:{split} cannot be loaded: {reason}") from error
+        raise UserError(f"‹content›: tfds:{name}:{split} cannot be loaded: {reason}") from error
     # With its place in the data set, which is all the name that a photo has there.
     return stream.map(lambda example: example[key]).enumerate()

@@ -45,8 +45,8 @@ def check_room(config, styles):
     if all(hashes.get(style.name) == style.sha256 for style in styles):
         return True
     raise UserError(
-        f"--add-to {config.add_to}: has a style '{taken[0].name}' already; choose another --name, "
-        "or replace it with --overwrite"
+        f"‹add_to› {config.add_to}: has a style '{taken[0].name}' already; choose another ‹name›, "
+        "or replace it with ‹overwrite›"
     )
 
 
@@ -105,7 +105,7 @@ def _check_same(target, ours, theirs):
             if not np.array_equal(one, other):
                 raise UserError(
                     f"{target.folder}: its network has changed since this style was begun; train "
-                    "the style again with --overwrite"
+                    "the style again with ‹overwrite›"
                 )
 
 

@@ -191,9 +191,9 @@ def _own_random_state():
 
 def _train(config, on_progress, on_event, photos, given, callbacks):
     if config.tensorboard:
-        packages.need("tensorboard", "--tensorboard")
+        packages.need("tensorboard", "‹tensorboard›")
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
-    files.check_utf8(target.folder, "--output")
+    files.check_utf8(target.folder, "‹output›")
     styles = open_styles(config)
     handed_in.check_styles(given, len(styles))
     if config.add_to and gallery.check_room(config, styles):
@@ -275,8 +275,8 @@ def _go_back(config, step, state):
         times = f", {state.jumps} times halved already" if state.jumps else ""
         raise UserError(
             f"the loss has jumped before step {jumped_at} and does not come back: lower "
-            f"--learning-rate (now {config.learning_rate:g}{times}), under another --name or with "
-            f"--overwrite; the state after step {state.saved_step} is kept"
+            f"‹learning_rate› (now {config.learning_rate:g}{times}), under another ‹name› or with "
+            f"‹overwrite›; the state after step {state.saved_step} is kept"
         )
     state.jumps += 1
     state.go_back(step.network, step.optimizer)

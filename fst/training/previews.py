@@ -28,5 +28,5 @@ def choose_previews(photos, config, styles=1):
     count = _COUNT if styles <= _COUNT else _COUNT_OF_MANY
     originals = [picture for _, picture in itertools.islice(found, count)]
     if not originals:
-        raise UserError("--content: none of its photos can be read")
+        raise UserError("‹content›: none of its photos can be read")
     return originals

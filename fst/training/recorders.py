@@ -95,9 +95,9 @@ class _RunState(Writing):
 
 def _diverged(config, step, saved_step):
     return (
-        f"the loss is not finite at step {step}: lower --learning-rate (now "
-        f"{config.learning_rate:g}) or --style-weight (now {_number(config.style_weight)}), under "
-        f"another --name or with --overwrite; the state after step {saved_step} is kept"
+        f"the loss is not finite at step {step}: lower ‹learning_rate› (now "
+        f"{config.learning_rate:g}) or ‹style_weight› (now {_number(config.style_weight)}), under "
+        f"another ‹name› or with ‹overwrite›; the state after step {saved_step} is kept"
     )
 
 
@@ -109,15 +109,15 @@ def check_balance(config, losses):
     """
     _, content, style, _ = losses
     weighed = {
-        "--content-weight": config.content_weight * content,
-        "--style-weight": max(config.style_weight) * style,
+        "content_weight": config.content_weight * content,
+        "style_weight": max(config.style_weight) * style,
     }
     (low, weak), (high, strong) = sorted(weighed.items(), key=lambda item: item[1])
     if weak > 0 and strong / weak > 1e6:
         raise UserError(
-            f"{high} {_number(getattr(config, high[2:].replace('-', '_')))} makes its term "
-            f"{strong / weak:.0e} times the other one, which would be lost: lower {high} or raise "
-            f"{low} (with the relative loss 1 and 2 to 20 are usual)"
+            f"‹{high}› {_number(getattr(config, high))} makes its term {strong / weak:.0e} times "
+            f"the other one, which would be lost: lower ‹{high}› or raise ‹{low}› (with the "
+            "relative loss 1 and 2 to 20 are usual)"
         )
 
 
@@ -133,7 +133,7 @@ def open_tensorboard(target):
         UserError: the tensorboard package is not installed.
     """
     # TensorFlow would find it missing only when the first number is written.
-    packages.need("tensorboard", "--tensorboard")
+    packages.need("tensorboard", "‹tensorboard›")
     writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
 
     def write(step, losses):

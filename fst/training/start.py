@@ -38,8 +38,8 @@ def start_from(config, step, photos, styles, on_event):
     width = trained.read_width()
     if width != config.width:
         raise UserError(
-            f"--start-from {trained.name}: has width {width}; give --width {width}, or "
-            "--start-from none"
+            f"‹start_from› {trained.name}: has width {width}; give ‹width› {width}, or "
+            "‹start_from› none"
         )
     base = trained.read_conditional() if trained.style_weights is None else trained.read_network()
     rows = [0] * len(styles)
@@ -89,7 +89,7 @@ def _losses(base, step, photos):
     pictures = photos.pictures(itertools.chain(photos.held_out, photos), _AT)
     chosen = [photo[None] for _, photo in itertools.islice(pictures, _JUDGED_ON)]
     if not chosen:
-        raise UserError("--content: none of its photos can be read")
+        raise UserError("‹content›: none of its photos can be read")
     styles = np.eye(count, dtype=np.float32)[:, None]
     return np.array([np.mean([judge(photo, one) for photo in chosen], 0) for one in styles])
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import fst
 from fst import files
-from fst.config import TrainingConfig, flag_of
+from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.training import own_network
 
@@ -94,7 +94,7 @@ class State:
                 process trains in it.
         """
         target = self._target
-        with files.writing(target.folder, "choose another --output"):
+        with files.writing(target.folder, "choose another ‹output›"):
             target.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock(target.folder)
             if not self.step and any(target.folder.iterdir()):
@@ -107,7 +107,7 @@ class State:
         if not target.card_path.exists() and not target.training_path.exists():
             raise UserError(
                 f"{target.folder}: holds files that are not of a trained style; choose another "
-                "--name or --output"
+                "‹name› or ‹output›"
             )
         # In an order that survives a kill: the old state first, or it would be resumed; then the
         # card, which vouches for the others; `training/` last, which shows whose folder this is.
@@ -193,7 +193,7 @@ class State:
     def _check_same(self, values, style_hashes):
         before, now = TrainingConfig.from_json(values), self._config
         changes = [
-            f"{flag_of(name)} {_plain(getattr(before, name))} → {_plain(getattr(now, name))}"
+            f"‹{name}› {_plain(getattr(before, name))} → {_plain(getattr(now, name))}"
             for name in now.differences(before)
         ]
         if style_hashes != self._style_hashes:
@@ -201,7 +201,7 @@ class State:
         if changes:
             raise UserError(
                 f"{self._target.folder} was trained with other options ({', '.join(changes)}): "
-                "choose another --name, or replace it with --overwrite"
+                "choose another ‹name›, or replace it with ‹overwrite›"
             )
 
 
@@ -223,7 +223,7 @@ def lock(folder):
         os.close(handle)
         raise UserError(
             f"{folder}: another process is training this style; wait for it, or choose another "
-            "--name"
+            "‹name›"
         ) from None
     except OSError:
         pass  # Some network disks have no locks; then two runs at once are the user's affair.
@@ -267,7 +267,7 @@ def read(path):
             arrays = dict(file)
         return arrays, json.loads(str(arrays.pop("about")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is damaged ({error}); start again with --overwrite") from error
+        raise UserError(f"{path}: is damaged ({error}); start again with ‹overwrite›") from error
 
 
 def check_format(path, about):
@@ -278,7 +278,7 @@ def check_format(path, about):
         raise UserError(
             f"{path}: is a state of format {found}, saved by another version of fst ({by}), and "
             f"this one goes on from format {FORMAT} alone: finish it with that version, or start "
-            "again with --overwrite"
+            "again with ‹overwrite›"
         )
 
 
@@ -302,7 +302,7 @@ def restore(path, arrays, versions, network, optimizer):
         reason = _what_differs(wrong[0], arrays, variables) + _other_versions(versions)
         raise UserError(
             f"{path}: is the state of another network or optimizer ({reason}): start again with "
-            "--overwrite"
+            "‹overwrite›"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])

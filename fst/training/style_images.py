@@ -80,7 +80,7 @@ def _read(name, source, size):
     data = files.read_bytes(source)
     original = images.load_picture(source, data).rgb
     image = images.load_rgb(source, size, data)
-    for picture, at in ((original, ""), (image, f" at --style-size {size}")):
+    for picture, at in ((original, ""), (image, f" at ‹style_size› {size}")):
         height, width, _ = picture.shape
         if min(height, width) < _SMALLEST:
             raise UserError(

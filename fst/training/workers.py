@@ -29,7 +29,7 @@ def make_strategy(config, on_event=print):
     replicas = strategy.num_replicas_in_sync
     if config.batch_size % replicas:
         raise UserError(
-            f"--batch-size {config.batch_size} cannot be shared out among {replicas} devices: "
+            f"‹batch_size› {config.batch_size} cannot be shared out among {replicas} devices: "
             f"make it a multiple of {replicas}"
         )
     return strategy, chief
@@ -38,7 +38,7 @@ def make_strategy(config, on_event=print):
 def _join_cluster(on_event):
     if "TF_CONFIG" not in os.environ:
         raise UserError(
-            "--distribute multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
+            "‹distribute› multiworker: TF_CONFIG is not set; it is JSON with the addresses of "
             "all workers and the index of this one (see docs/training.md)"
         )
     on_event("waiting for the other workers")
@@ -50,11 +50,11 @@ def _join_cluster(on_event):
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = first_line(error)
         raise UserError(
-            f"--distribute multiworker: TF_CONFIG cannot be used ({reason}); see docs/training.md"
+            f"‹distribute› multiworker: TF_CONFIG cannot be used ({reason}); see docs/training.md"
         ) from error
     except tf.errors.UnknownError as error:  # All that TensorFlow says of a port in use.
         raise UserError(
-            f"--distribute multiworker: this worker cannot be reached at {_own(resolver)}, its "
+            f"‹distribute› multiworker: this worker cannot be reached at {_own(resolver)}, its "
             "address in TF_CONFIG: if another program has that port, end it or give another"
         ) from error
 
@@ -113,7 +113,7 @@ def claim(state, strategy, chief):
     state = state if chief else state.reopen()
     if len(set(meet(strategy, state.step))) > 1:
         raise UserError(
-            "the workers find different states: give them all the same --output on a shared disk"
+            "the workers find different states: give them all the same ‹output› on a shared disk"
         )
     return state
 
