@@ -233,7 +233,7 @@ def check_writable(path, flag, folder=False):
 
     Args:
         path: what will be written, and its folders with it.
-        flag: the flag that named it, for the error.
+        flag: the option that named it, for the error, such as `‹output›`.
         folder: whether `path` is a folder for files.
     """
     nearest = path if folder else path.parent
@@ -253,7 +253,7 @@ def check_utf8(path, flag):
 
     Args:
         path: what will be written.
-        flag: the flag that named it, for the error.
+        flag: the option that named it, for the error, such as `‹output›`.
     """
     if any(unicodedata.category(c) == "Cs" for c in os.fspath(path)):
         raise UserError(
