@@ -326,11 +326,8 @@ class TrainingConfig(metaclass=WithPresets):
 
 
 @dataclasses.dataclass(frozen=True)
-class InferenceConfig:
-    """Stylises photos and videos with a trained style.
-
-    Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
-    """
+class _Task:
+    """What to stylise, in which style, and where to write it."""
 
     checkpoint: tyro.conf.Positional[Annotated[str, shown_as("CHECKPOINT", REQUIRED)]] = ""
     """Trained style: a name that --list shows, its folder, or a blend of a gallery's
@@ -361,6 +358,14 @@ class InferenceConfig:
     """auto: process large photos in strips if free memory is short; the result is the same. off:
     never. A number: always, with that many rows in a strip."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a stylised picture is to look, for `infer.py`, the web page and `fst.stylize.look`.
+
+    The defaults change nothing.
+    """
+
     scale: float = 1.0
     """Stylise at this many times the photo's size, 0.1 to 4, then scale back: above 1 makes finer
     strokes, below 1 coarser and softer ones. Memory and time grow with its square."""
@@ -379,6 +384,14 @@ class InferenceConfig:
 
     sharpen: float = 1.0
     """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig(Look, _Task):  # Fields of the last class come first.
+    """Stylises photos and videos with a trained style.
+
+    Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
+    """
 
     steady: bool = False
     """For videos: reduce flicker in parts that do not move. Moving parts do not change."""
