@@ -83,6 +83,22 @@ class WithPresets(type):
 
 
 @dataclasses.dataclass(frozen=True)
+class LossDefaults:
+    """The loss's options with their defaults, for training, `fst.gatys` and `PerceptualLoss`.
+
+    `TrainingConfig` says what they mean.
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 8.0
+    tv_weight: float = 1.0
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+    style_layer_weights: tuple[float, ...] = ()
+    loss_form: LossForm = "relative"
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingConfig(metaclass=WithPresets):
     """Trains a network that turns any photo into the style of one picture, or of several.
 
@@ -123,35 +139,32 @@ class TrainingConfig(metaclass=WithPresets):
     """Long side of the style image, in px: larger makes larger strokes. One for all styles, or one
     for each."""
 
-    content_weight: float = 1.0
+    content_weight: float = LossDefaults.content_weight
     """Weight of the content term: raise it if the photo gets lost."""
 
-    style_weight: tuple[float, ...] = (8.0,)
+    style_weight: tuple[float, ...] = (LossDefaults.style_weight,)
     """Weight of the style term: raise it if there is too little style. One for all styles, or
     one for each."""
 
-    tv_weight: float = 1.0
+    tv_weight: float = LossDefaults.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
     lattice_weight: float = 0.2
     """Weight of the term against a fine regular pattern, in step with the network's grid of 4 px,
     in skies and other even areas (0: none)."""
 
-    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = ("relu4_2",)
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = LossDefaults.content_layers
     """VGG19 layers that define content."""
 
-    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = (
-        "relu1_1",
-        "relu2_1",
-        "relu3_1",
-        "relu4_1",
-    )
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = LossDefaults.style_layers
     """VGG19 layers that define style."""
 
-    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = (
+        LossDefaults.style_layer_weights
+    )
     """How much each style layer counts, in their order (default: all the same)."""
 
-    loss_form: LossForm = "relative"
+    loss_form: LossForm = LossDefaults.loss_form
     """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
     mean: the means of the PyTorch and TensorFlow tutorials."""
 
@@ -326,11 +339,8 @@ class TrainingConfig(metaclass=WithPresets):
 
 
 @dataclasses.dataclass(frozen=True)
-class InferenceConfig:
-    """Stylises photos and videos with a trained style.
-
-    Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
-    """
+class _Task:
+    """What to stylise, in which style, and where to write it."""
 
     checkpoint: tyro.conf.Positional[Annotated[str, shown_as("CHECKPOINT", REQUIRED)]] = ""
     """Trained style: a name that --list shows, its folder, or a blend of a gallery's
@@ -361,6 +371,14 @@ class InferenceConfig:
     """auto: process large photos in strips if free memory is short; the result is the same. off:
     never. A number: always, with that many rows in a strip."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a stylised picture is to look, for `infer.py`, the web page and `fst.stylize.look`.
+
+    The defaults change nothing.
+    """
+
     scale: float = 1.0
     """Stylise at this many times the photo's size, 0.1 to 4, then scale back: above 1 makes finer
     strokes, below 1 coarser and softer ones. Memory and time grow with its square."""
@@ -379,6 +397,14 @@ class InferenceConfig:
 
     sharpen: float = 1.0
     """Sharpness of the finished picture, 0 to 10: 0 blurs, 1 changes nothing, 2 sharpens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceConfig(Look, _Task):  # Fields of the last class come first.
+    """Stylises photos and videos with a trained style.
+
+    Exit code 0: all done; 1: some files failed, each is named; 2: the command cannot work.
+    """
 
     steady: bool = False
     """For videos: reduce flicker in parts that do not move. Moving parts do not change."""

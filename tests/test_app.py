@@ -22,12 +22,13 @@ pytest.importorskip("streamlit", reason="the page needs streamlit")
 
 import fst
 from fst import checkpoint
-from fst.config import TrainingConfig
+from fst.config import Look, TrainingConfig
 from fst.console import cli
 from fst.errors import UserError
 from fst.media import images
 from fst.page import runs, slider, studio, thumbnails, uploads, weights
 from fst.page.words import plain
+from fst.stylize import look
 from tests.conftest import ROOT, draw_photo, wait_for
 from tests.ports import free_ports
 from tests.tiny import tiny_options
@@ -109,7 +110,7 @@ def test_full_size_is_upright_and_without_private_metadata(sand):
     exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0)}
     exif[0x013C] = "someone's computer"
     upload = uploads.open_upload("a.jpg", jpeg(height=60, width=90, exif=exif))
-    data, _ = studio.full_size(upload, sand, studio.Look(), "JPEG")
+    data, _ = studio.full_size(upload, sand, Look(), "JPEG")
     result = Image.open(io.BytesIO(data))
     assert result.size == (60, 90)
     kept = result.getexif()
@@ -122,7 +123,7 @@ def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(sand):
     buffer = io.BytesIO()
     Image.fromarray(draw_photo(4, 60, 90)).convert("RGBA").save(buffer, "PNG")
     upload = uploads.open_upload("a.png", buffer.getvalue())
-    data, small = studio.full_size(upload, sand, studio.Look(), "PNG", max_side=45)
+    data, small = studio.full_size(upload, sand, Look(), "PNG", max_side=45)
     result = Image.open(io.BytesIO(data))
     assert (result.size, result.mode) == ((45, 30), "RGBA")
     np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
@@ -134,7 +135,7 @@ def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(sand, monkeypatch)
     upload = uploads.open_upload("a.png", buffer.getvalue())
     monkeypatch.setattr(studio, "_paint", lambda *_: pytest.fail("painted"))
     with pytest.raises(UserError, match="choose PNG"):
-        studio.full_size(upload, sand, studio.Look(), "JPEG")
+        studio.full_size(upload, sand, Look(), "JPEG")
 
 
 def training_page():
@@ -302,14 +303,14 @@ def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tm
 
 def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(sand, monkeypatch):
     upload = uploads.open_upload("a.png", jpeg())
-    _, whole = studio.full_size(upload, sand, studio.Look(), "PNG")
+    _, whole = studio.full_size(upload, sand, Look(), "PNG")
     monkeypatch.setattr(studio, "_WHOLE_BYTES", 0)
     shares = []
 
     def tell(words, share=0.0):
         shares.append(share)
 
-    _, in_strips = studio.full_size(upload, sand, studio.Look(), "PNG", tell=tell)
+    _, in_strips = studio.full_size(upload, sand, Look(), "PNG", tell=tell)
     assert len(set(shares)) > 10
     assert shares == sorted(shares)
     assert np.abs(whole.astype(int) - in_strips).max() <= 2
@@ -322,7 +323,7 @@ def test_previews_go_on_beside_a_full_picture(sand):
         def tell(words, share=0.0):
             seen.append(pool.submit(studio.stylise, sand, upload.preview).result(timeout=300))
 
-        studio.full_size(upload, sand, studio.Look(), "JPEG", tell=tell)
+        studio.full_size(upload, sand, Look(), "JPEG", tell=tell)
     assert len(seen) > 1
 
 
@@ -333,9 +334,9 @@ def test_who_leaves_frees_the_turn_for_the_next(sand):
         raise KeyboardInterrupt  # As Streamlit's own, no Exception.
 
     with pytest.raises(KeyboardInterrupt):
-        studio.full_size(upload, sand, studio.Look(), "JPEG", tell=leave)
+        studio.full_size(upload, sand, Look(), "JPEG", tell=leave)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        work = pool.submit(studio.full_size, upload, sand, studio.Look(), "JPEG")
+        work = pool.submit(studio.full_size, upload, sand, Look(), "JPEG")
         assert work.result(timeout=300)
 
 
@@ -343,9 +344,9 @@ def test_look_changes_the_picture_as_asked(sand):
     photo = draw_photo(3)
     stylised = studio.stylise(sand, photo)
     assert not np.array_equal(stylised, photo)
-    none = studio.dress(photo, stylised, studio.Look(strength=0))
+    none = look.dress(photo, stylised, Look(strength=0))
     np.testing.assert_array_equal(none, photo)
-    grey = studio.dress(photo, stylised, studio.Look(saturation=0))
+    grey = look.dress(photo, stylised, Look(saturation=0))
     assert np.ptp(grey, axis=-1).max() == 0
 
 

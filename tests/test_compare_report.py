@@ -16,21 +16,15 @@ from fst.comparison.figures import best_over_fast
 from fst.comparison.report import write_report
 from fst.comparison.statistics import quantiles, summarise, table
 from fst.comparison.words import (
-    claims,
     conditions,
     evaluations_of,
-    fast_likeness_claim,
-    gap,
+    facts,
     headline,
+    limits,
     loss_words,
     number,
-    photo_likeness_claim,
     photo_worth,
-    terms_claim,
-    time_claim,
     times_of,
-    total_claim,
-    untouched_claim,
 )
 from fst.comparison.words import warnings as warnings_of
 from fst.errors import UserError
@@ -124,14 +118,11 @@ def test_the_loss_is_told_with_the_weights_of_its_layers():
     assert "5 × style (relu1_1, relu2_1, weighed 0.5 : 2) +" in weighed
 
 
-def words_of(results, **settings):
+def told_by(function, results, **settings):
+    """What a function of the words says of these results; of rows a dictionary."""
     settings = {**SETTINGS, **settings}
-    return " ".join(headline(settings, summarise(settings, results)))
-
-
-def claim_of(claim, results, **settings):
-    settings = {**SETTINGS, **settings}
-    return claim(settings, summarise(settings, results))
+    told = function(settings, summarise(settings, results))
+    return dict(told) if told and isinstance(told[0], tuple) else told
 
 
 # --- Statistics ----------------------------------------------------------------------------------
@@ -344,12 +335,17 @@ def test_page_says_what_the_numbers_say(page_of):
     page = page_of(results)
     text = " ".join(page.text.split())
     found = summarise(SETTINGS, results)
-    for _, words in claims(SETTINGS, found) + conditions(SETTINGS, found):
+    for name, words in facts(SETTINGS, found) + conditions(SETTINGS, found):
+        assert name in text
         assert words in text
+    for sentence in (headline(SETTINGS, found), limits(SETTINGS, found)):
+        assert sentence in text
     for result in results:
         assert photo_worth(SETTINGS, result) in text
     assert "2.00 ± 0.00" in text  # The network's total, twice the same.
     assert "not iterations: L-BFGS's line search sometimes needs several" in text
+    assert "not how good a picture is: the untouched photo scores 1" in text
+    assert "this device (CPU, 2 cores, x86_64) and this size (32 px) only" in text
     assert "total 1.50, SSIM 0.50" in text
 
 
@@ -458,11 +454,8 @@ def test_missing_picture_is_one_line(tmp_path):
 
 def test_small_words():
     assert [plural(n, "photo") for n in (0, 1, 2)] == ["0 photos", "1 photo", "2 photos"]
-    assert [number(v) for v in (0, 1.5, 0.01234, 999.6, 1344.4, 2.5e9)] == [
-        "0", "1.50", "0.0123", "1000", "1344", "2.50e+09",
-    ]  # fmt: skip
-    assert [gap(r) for r in (1, 1.001, 1.12, 0.97, 0.996)] == [
-        "level with", "less than 1 % above", "12 % above", "3 % below", "less than 1 % below",
+    assert [number(v) for v in (0, 1.5, 0.01234, 0.996, 999.6, 1344.4, 2.5e9)] == [
+        "0", "1.50", "0.0123", "0.996", "1000", "1344", "2.50e+09",
     ]  # fmt: skip
     known, bound = {"reached": True}, {"reached": False}
     assert evaluations_of({"value": 41.0, **known}) == "41"
@@ -473,220 +466,115 @@ def test_small_words():
     assert times_of({"value": 1234.0, **bound}) == "more than 1200 times"
 
 
-def test_headline_over_many_photos():
-    worths = [(7, 30), (8, 35), (9, 41), (12, 52), (20, 60)]
-    assert words_of([a_result(worth=worth) for worth in worths]) == (
-        "One pass of udnie is worth 41 evaluations of L-BFGS from noise (median over 5 photos; "
-        "half of them between 35 and 52) and 9 from the photo itself (half of them between 8 and "
-        "12)."
-    )
+MANY = [a_result(worth=worth) for worth in ((7, 30), (8, 35), (9, 41), (12, 52), (20, 60))]
+NEVER = a_result(worth=(None, None))
+WORSE = a_result(fast=7.0, worth=(1, 2))  # The photo itself is as good already.
 
 
-def test_headline_over_few_photos():
-    results = [a_result(worth=(3, 3)), a_result(worth=(3, 4))]
-    assert words_of(results) == (
-        "One pass of udnie is worth 3.5 evaluations of L-BFGS from noise (median over 2 photos; "
-        "from 3 to 4) and 3 from the photo itself (all at 3)."
-    )
-    assert "half of them or more at 3)." in words_of(results * 2)
+@pytest.mark.parametrize(
+    ("results", "says"),
+    [
+        (MANY, "41 evaluations of L-BFGS from noise and 9 from the photo itself (median of 5 ph"),
+        ([a_result(worth=(3, 1))], "1 evaluation of L-BFGS from noise and 3 from the photo itself"),
+        ([NEVER], "more than 4 evaluations of L-BFGS from noise and more than 4 from the photo"),
+        ([a_result(worth=(None, 4))] * 3, "4 evaluations of L-BFGS from noise and more than 4 fr"),
+        ([WORSE] * 3 + MANY[:1], "2 evaluations of L-BFGS from noise and 1 from the photo itself"),
+    ],
+)
+def test_headline(results, says):
+    told = told_by(headline, results)
+    assert told.startswith(f"One pass of udnie is worth {says}")
+    assert ("untouched photo's total is as low, or lower" in told) == (WORSE in results)
 
 
-def test_headline_over_one_photo():
-    assert words_of([a_result(worth=(3, 1))]) == (
-        "One pass of udnie is worth 1 evaluation of L-BFGS from noise (on one photo) and 3 from "
-        "the photo itself."
-    )
-
-
-def test_headline_where_the_network_was_not_reached():
-    results = [a_result(worth=(None, 4), gatys=(5.0, 3.0)) for _ in range(3)]
-    results.append(a_result(worth=(3, None)))
-    assert words_of(results) == (
-        "One pass of udnie is worth 4 evaluations of L-BFGS from noise (median over 4 photos; "
-        "half of them between 4 and more than 4; not reached on 1) and more than 4 from the photo "
-        "itself (not reached on 3)."
-    )
-    never = words_of([a_result(worth=(None, None))] * 3)
-    assert "more than 4 from the photo itself (reached on none)." in never
-    alone = words_of([a_result(worth=(None, None))])
-    assert "is worth more than 4 evaluations of L-BFGS from noise (on one photo)" in alone
-
-
-def test_headline_where_the_network_is_worse_than_nothing():
-    results = [a_result(fast=7.0, worth=(1, 2)) for _ in range(3)] + [a_result(worth=(3, 4))]
-    words = words_of(results)
-    assert words.startswith("One pass of udnie is worth 2 evaluations of L-BFGS from noise (")
-    assert " and none from the photo itself. On 3 of 4 photos the untouched photo's" in words
-    assert words.endswith("total is as low as the network's, or lower.")
-    only = words_of(results[:1], also_from=[])
-    assert only.startswith("One pass of udnie is worth no evaluation of L-BFGS from the photo")
-    assert only.endswith("The untouched photo's total is as low as the network's, or lower.")
-    assert "untouched" not in words_of([a_result(worth=(3, 4))])
+def test_headline_counts_the_photos_that_are_as_good_untouched():
+    assert "On 3 of 4 photos the untouched" in told_by(headline, [WORSE] * 3 + MANY[:1])
+    assert "On 1 of 1 photo the untouched" in told_by(headline, [WORSE], also_from=[])
 
 
 def test_worth_of_one_photo():
     assert photo_worth(SETTINGS, a_result()) == (
-        "A pass is worth 4 evaluations from noise and 3 from the photo itself."
-    )
-    assert photo_worth(SETTINGS, a_result(worth=(1, None))) == (
-        "A pass is worth more than 4 evaluations from noise and none from the photo itself."
+        "A pass is worth 4 evaluations of L-BFGS from noise and 3 from the photo itself."
     )
     stuck = a_result(worth=(None, 1))
     stuck["starts"]["content"]["totals"] = [6.0, 5.0, 5.0]
     assert photo_worth(SETTINGS, stuck) == (
-        "A pass is worth 1 evaluation from noise and more than 3 from the photo itself "
-        "(L-BFGS got no further)."
+        "A pass is worth 1 evaluation of L-BFGS from noise and more than 3 from the photo itself."
     )
 
 
-def test_total_where_gatys_overtakes():
-    results = [a_result(gatys=(2.2, 1.5)) for _ in range(3)] + [a_result(gatys=(1.9, 1.4))]
-    assert claim_of(total_claim, results) == (
-        "After 2 evaluations from the photo itself Gatys's total is 10 % above the network's in "
-        "the median, and higher on 3 of 4 photos. After 4 it is 25 % below the network's in the "
-        "median, and lower on 4 of 4 photos."
+def test_worth_has_its_spread_and_its_time():
+    assert told_by(facts, MANY)["A pass is worth, from noise"] == (
+        "41 evaluations, 160 times as long as a pass; quartiles 35 to 52, all 30 to 60; "
+        "not reached on 0 of 5 photos"
     )
-
-
-def test_total_where_the_network_stays_ahead():
-    assert claim_of(total_claim, [a_result(gatys=(5.0, 2.5))] * 2) == (
-        "The fast network has the lower total at every number of evaluations that was tried: "
-        "after 4 that of Gatys from the photo itself is 25 % above the network's in the median, "
-        "and higher on 2 of 2 photos."
-    )
-    level = claim_of(total_claim, [a_result(gatys=(5.0, FAST))])
-    assert level.startswith("Gatys from the photo itself has a lower total at none of the numbers")
-    assert level.endswith("is level with the network's.")
-
-
-def test_total_where_gatys_is_ahead_from_the_beginning():
-    assert claim_of(total_claim, [a_result(gatys=(1.8, 1.0))]) == (
-        "Gatys from the photo itself has the lower total at every number of evaluations that was "
-        "tried: after 2 it is 10 % below the network's; after 4 it is 50 % below the network's."
-    )
-    one = claim_of(total_claim, [a_result(gatys=(1.8, 1.0))], budgets=[4])
-    assert one == (
-        "Gatys from the photo itself has the lower total at the one number of evaluations that "
-        "was tried: after 4 it is 50 % below the network's."
-    )
+    some = told_by(facts, [*MANY[:3], NEVER])["A pass is worth, from noise"]
+    assert some.startswith("38 evaluations")
+    assert some.endswith("to more than 41; not reached on 1 of 4 photos")
+    never = told_by(facts, [NEVER])["A pass is worth, from the photo itself"]
+    assert never.startswith("more than 4 evaluations, more than 8 times as long")
+    assert never.endswith("not reached on 1 of 1 photo")
+    assert told_by(facts, [NEVER])["Time of a pass"] == "0.500 s"
 
 
 @pytest.mark.parametrize(
-    ("fast", "gatys", "meaning"),
+    ("totals", "early", "late"),
     [
-        ((0.4, 0.12), (0.6, 0.08), "keeps more of the photo, as VGG19 sees it, and takes less"),
-        ((0.6, 0.08), (0.4, 0.12), "takes more style, as VGG19 sees it, and keeps less"),
-        ((0.4, 0.08), (0.6, 0.12), "does better in both, and less well in smoothness"),
-        ((0.6, 0.12), (0.4, 0.08), "does less well in both, and better in smoothness"),
+        ([(2.2, 1.5)] * 3 + [(1.9, 1.4)], "1.10; lower on 1 and higher on 3", "0.750; lower on 4"),
+        ([(5.0, 2.5)] * 2, "2.50; lower on 0 and higher on 2", "1.25; lower on 0 and higher on 2"),
+        ([(1.8, 1.0)], "0.900; lower on 1 and higher on 0", "0.500; lower on 1 and higher on 0"),
+        ([(5.0, FAST)], "2.50; lower on 0 and higher on 1", "1.00; lower on 0 and higher on 0"),
     ],
 )
-def test_terms_at_nearly_equal_totals(fast, gatys, meaning):
-    for photos in (1, 4):
-        words = claim_of(terms_claim, [a_result(terms=(fast, gatys))] * photos)
-        assert "After 2 evaluations the totals are nearly equal (Gatys's is 5 % above the" in words
-        assert f"For about the same total the network {meaning}" in words
+def test_totals_of_both_methods(totals, early, late):
+    told = told_by(facts, [a_result(gatys=gatys) for gatys in totals])
+    for budget, says in ((2, early), (4, late)):
+        row = told[f"Total of Gatys, {budget}, over the network's"]
+        assert row.startswith(says)
+        assert row.endswith(f" of {plural(len(totals), 'photo')}")
 
 
-def test_terms_are_compared_as_shares_of_the_total():
-    # All terms of Gatys are 5 % higher, as is its total: that is no difference in kind.
-    words = claim_of(terms_claim, [a_result(terms=((0.601, 0.08), SHARES))])
-    assert "There content makes up 60 % of the network's total and 60 % of Gatys's, and" in words
-    assert "style 40 % of the network's total and 40 % of Gatys's." in words
-    assert "For about the same total" not in words
-
-
-def test_terms_that_differ_on_too_few_photos():
+def test_shares_are_those_where_the_totals_are_nearest():
     towards, away = ((0.4, 0.12), (0.6, 0.08)), ((0.61, 0.07), (0.6, 0.08))
-    results = [a_result(terms=towards)] * 2 + [a_result(terms=away)] * 2
-    words = claim_of(terms_claim, results)
-    assert "50 % of the network's total and 60 % of Gatys's (means; less of the network's" in words
-    assert "less of the network's on 2 of 4 photos)" in words
-    assert "For about the same total" not in words
-    results = [a_result(terms=towards)] * 3 + [a_result(terms=away)]
-    words = claim_of(terms_claim, results)
-    assert "less of the network's on 3 of 4 photos), and style" in words
-    assert "(means; more of the network's on 3 of 4 photos)." in words
-    assert "keeps more of the photo" in words
-
-
-def test_terms_say_nothing_where_totals_differ():
-    words = claim_of(terms_claim, [a_result(gatys=(3.0, 1.6))])
-    assert "(nearest: 4 evaluations, 20 % below the network's)" in words
-    assert "nothing can be said" in words
-    assert "makes up" not in words
-
-
-def test_untouched_photo():
-    better, worse = a_result(), a_result(fast=9.0)
-    assert claim_of(untouched_claim, [better]) == (
-        "The total of udnie's pictures is 33 % of the untouched photo's."
+    told = told_by(facts, [a_result(terms=towards)] * 3 + [a_result(terms=away)])
+    assert told["Share of content in the total"] == (
+        "0.45 in the network's and 0.60 in that of Gatys, 2 (means); the network's is higher on 1 "
+        "and lower on 3 of 4 photos"
     )
-    assert claim_of(untouched_claim, [better] * 2).endswith("and it is lower on every photo.")
-    mixed = claim_of(untouched_claim, [better, better, worse])
-    assert "33 % of the untouched photo's in the median. It is no lower on 1 of 3 photos" in mixed
-    assert "150 %" in claim_of(untouched_claim, [worse])
-    assert claim_of(untouched_claim, [worse]).endswith(
-        "leaving the photo alone is as good or better."
-    )
+    assert "higher on 3 and lower on 1 of 4" in told["Share of style in the total"]
+    told = told_by(facts, [a_result(gatys=(3.0, 1.6))])  # The later one is the nearer.
+    assert "0.60 in that of Gatys, 4 (means)" in told["Share of content in the total"]
 
 
-def test_time():
-    words = claim_of(time_claim, [a_result(worth=(2, 4))] * 2)
-    assert words.startswith(
-        "A pass of the fast network takes 0.500 s in the median. Gatys from the photo itself takes "
-        "4 times as long for 2 evaluations, the number tried that is nearest its worth, and 8 "
-        "times as long for 4 evaluations. To reach the network's own total it takes 4 times as "
-        "long from the photo itself and 16 times as long from noise. "
-    )
-    assert "(CPU, 2 cores, x86_64) and this size (32 px) only" in words
-
-
-def test_time_where_the_network_was_not_reached():
-    words = claim_of(time_claim, [a_result(worth=(None, 4))])
-    assert "Gatys from the photo itself takes 8 times as long for 4 evaluations." in words
-    assert "it takes more than 8 times as long from the photo itself and 16 times" in words
-
-
-def test_time_where_there_was_nothing_to_reach():
-    words = claim_of(time_claim, [a_result(worth=(1, 4))])
-    assert "To reach the network's own total it takes 16 times as long from noise." in words
-    assert "To reach" not in claim_of(time_claim, [a_result(worth=(1, 4))], also_from=[])
-
-
-def test_likeness_is_not_called_quality():
-    words = claim_of(photo_likeness_claim, [a_result()])
-    assert (
-        "the fast network leaves 0.50, and Gatys 0.50 after 2 evaluations and 0.50 after 4" in words
-    )
-    assert "not how good a picture is: the untouched photo scores 1" in words
-    words = claim_of(fast_likeness_claim, [a_result()])
-    assert "alike to 0.30 after 2 evaluations and 0.30 after 4" in words
-    assert "different places score low" in words
+def test_total_beside_the_untouched_photo():
+    row = "Total of udnie over the untouched photo's"
+    mixed = told_by(facts, [a_result(), a_result(), a_result(fast=9.0)])
+    assert mixed[row] == "0.333; not lower on 1 of 3 photos"
+    assert told_by(facts, [a_result(fast=9.0)])[row] == "1.50; not lower on 1 of 1 photo"
 
 
 def test_warnings_come_first():
-    assert claim_of(warnings_of, [a_result()] * 2) == []
-    assert "This is one photo." in claim_of(warnings_of, [a_result()])[0]
-    (other,) = claim_of(warnings_of, [a_result()] * 2, style_is_the_trained_one=False)
+    assert told_by(warnings_of, [a_result()] * 2) == []
+    assert "This is one photo." in told_by(warnings_of, [a_result()])[0]
+    (other,) = told_by(warnings_of, [a_result()] * 2, style_is_the_trained_one=False)
     assert "not the one that udnie was trained on" in other
 
 
 def test_conditions():
-    told = dict(claim_of(conditions, [a_result()] * 2))
+    also = "Other starts, only until the network's total is reached"
+    told = told_by(conditions, [a_result()] * 2)
     assert told["Photos"] == "2, at 32 px on the long side"
     assert "1 × content (relu4_2) + 5 × style (relu1_1, relu2_1) + 1 × total" in told["Loss"]
-    assert "L-BFGS for at most 4 evaluations" in told["Gatys et al."]
-    assert "from noise only until it reached the network's total" in told["Gatys et al."]
-    assert "seed 7" in told["Gatys et al."]
-    alone = dict(claim_of(conditions, [a_result()], also_from=[], optimizer="adam"))
+    assert "by L-BFGS for at most 4 evaluations of that loss, from the" in told["Gatys et al."]
+    assert (told[also], told["Seed of noise"]) == ("from noise", "7")
+    alone = told_by(conditions, [a_result()], also_from=[], optimizer="adam")
     assert "by Adam for at most" in alone["Gatys et al."]
-    assert "noise" not in alone["Gatys et al."]
+    assert alone[also] == "none"
 
 
 def test_limits_are_told_whatever_the_numbers():
     for results in ([a_result()], [a_result(fast=9.0)] * 3):
-        name, words = claim_of(claims, results)[-1]
-        assert name == "What they do not say"
+        words = told_by(limits, results)
         assert "A total means nothing under another loss" in words
         assert f"on {plural(len(results), 'photo')}:" in words
 

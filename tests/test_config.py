@@ -273,12 +273,13 @@ def test_the_loss_has_its_defaults_from_here():
     from fst.gatys.options import GatysOptions
     from fst.models.perceptual import PerceptualLoss
 
-    names = ("content_layers", "style_layers", "content_weight", "style_weight", "tv_weight")
     loss = inspect.signature(PerceptualLoss).parameters
-    for name in names:
-        usual = getattr(TrainingConfig, name)
-        usual = usual[0] if name == "style_weight" else usual  # There one for each style.
-        assert loss[name].default == getattr(GatysOptions, name) == usual
+    for field in dataclasses.fields(config.LossDefaults):
+        usual = getattr(TrainingConfig, field.name)
+        usual = usual[0] if field.name == "style_weight" else usual  # There one for each style.
+        assert field.default == getattr(GatysOptions, field.name) == usual
+        of_loss = loss[field.name.removeprefix("loss_")].default
+        assert of_loss == (usual or None)
     assert TrainingConfig.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     assert TrainingConfig.content_layers == ("relu4_2",)
 

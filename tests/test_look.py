@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageEnhance
 
+from fst.config import InferenceConfig, Look
 from fst.stylize import look
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -216,3 +217,16 @@ def test_a_large_picture_is_mixed_part_by_part_to_the_same(monkeypatch, kind):
     found = look.blend(photo, stylised, 0.4, preserve_color=True)
     assert found.dtype == whole.dtype
     np.testing.assert_allclose(found, whole, atol=1e-4 if kind == np.float32 else 0)
+
+
+# --- All of it -----------------------------------------------------------------------------------
+
+
+def test_all_but_the_scale_at_once():
+    photo, stylised = draw_photo(1, 12, 20), draw_photo(2, 12, 20)
+    np.testing.assert_array_equal(look.dress(photo, stylised, Look()), stylised)
+    options = {"strength": 0.6, "preserve_color": True}
+    finish = {"saturation": 0.5, "contrast": 1.5, "sharpen": 2.0}
+    expected = look.finish(look.blend(photo, stylised, **options), **finish)
+    for wanted in (Look(**options, **finish), InferenceConfig("a", "b", "c", **options, **finish)):
+        np.testing.assert_array_equal(look.dress(photo, stylised, wanted), expected)

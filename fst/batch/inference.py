@@ -185,17 +185,11 @@ def at_scale(style, rgb, config):
     return look.at_scale(lambda image: style(image, tile=config.tile), rgb, config.scale)
 
 
-def finished(rgb, stylised, config):
-    """What is left of the look that the options ask for, which needs no network."""
-    mixed = look.blend(rgb, stylised, config.strength, config.preserve_color)
-    return look.finish(mixed, config.sharpen, config.contrast, config.saturation)
-
-
 def _save(job, loaded, stylised, config):
     """Finishes a photo's stylised pictures and writes the target; returns the photo's notes."""
     rgb, alpha, exif, notes = loaded
     with _fitting_in_memory(job, *rgb.shape[:2], config):
-        results = {name: finished(rgb, picture, config) for name, picture in stylised.items()}
+        results = {name: look.dress(rgb, picture, config) for name, picture in stylised.items()}
         if config.contact_sheet:
             result, alpha = _sheet(rgb, results, alpha), None
         else:
@@ -231,7 +225,7 @@ def stylise_clip(styles, job, config, progress=None):
     (style,) = styles.values()
 
     def paint(rgb):
-        return finished(rgb, at_scale(style, rgb, config), config)
+        return look.dress(rgb, at_scale(style, rgb, config), config)
 
     largest = config.max_size or video.largest_side(job.target)
     paint_next = steady.Steady(paint) if config.steady else paint

@@ -19,6 +19,7 @@ from fst import checkpoint, files, metrics
 from fst.config import (
     LAYER_FIELDS,
     REQUIRED,
+    LossDefaults,
     Precision,
     StylesConfig,
     check_choices,
@@ -35,15 +36,7 @@ from fst.media import images
 Start = Literal["content", "noise", "style"]
 
 # The options of a loss, of the same names in a style's card and in `GatysOptions`.
-_LOSS = (
-    "content_weight",
-    "style_weight",
-    "tv_weight",
-    "content_layers",
-    "style_layers",
-    "style_layer_weights",
-    "loss_form",
-)
+_LOSS = tuple(field.name for field in dataclasses.fields(LossDefaults))
 _NOT_ON_OLD_CARDS: dict[str, object] = {"style_layer_weights": []}
 
 

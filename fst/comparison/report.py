@@ -6,7 +6,7 @@ From the results in REPORT `write_report` makes three files beside them:
     metrics.csv   a row for each photo and method
     metrics.json  the settings, the statistics over all photos, and every photo's results
 
-The page's sentences are chosen by the numbers, whichever method they favour.
+The page's words are the same whichever method the numbers favour.
 """
 
 import base64
@@ -24,10 +24,10 @@ from fst.comparison.figures import COLOURS, photo_figure, worth_figure
 from fst.comparison.statistics import MEASURED, summarise, table, to_csv
 from fst.comparison.words import (
     STARTS,
-    claims,
     conditions,
-    counting,
+    facts,
     headline,
+    limits,
     number,
     photo_worth,
     warnings,
@@ -82,9 +82,8 @@ def write_report(folder):
     _write(folder / "metrics.json", json.dumps(kept, indent=1) + "\n")
     _write(folder / "report.html", page)
     worth = {start: of["worth"]["median"] for start, of in found["starts"].items()}
-    words = " ".join(headline(settings, found))
     seconds = found["fast"]["seconds"]["median"]
-    return Report(folder / "report.html", len(results), words, worth, seconds)
+    return Report(folder / "report.html", len(results), headline(settings, found), worth, seconds)
 
 
 def read_results(folder):
@@ -131,14 +130,16 @@ def _page(folder, settings, results, found):
     photos = [_photo(folder, settings, result, place) for place, result in enumerate(results)]
     return environment.get_template("report.html").render(
         name=settings["checkpoint"],
-        headline=" ".join(headline(settings, found)),
+        headline=headline(settings, found),
         unbroken=Markup('<span class="unbroken">L-BFGS</span>'),
         warnings=warnings(settings, found),
         conditions=conditions(settings, found),
-        claims=claims(settings, found),
+        facts=facts(settings, found),
+        limits=limits(settings, found),
+        device=settings["device"],
+        size=settings["size"],
         several=found["photos"] > 1,
         followed=[STARTS[start] for start in settings["also_from"]],
-        counting=counting(settings),
         figure=worth_figure(settings, results),
         rows=_table(settings, found),
         photos=photos,

@@ -8,9 +8,9 @@ import tyro
 from fst.config import (
     LAYER_FIELDS,
     REQUIRED,
+    LossDefaults,
     LossForm,
     Precision,
-    TrainingConfig,
     WithPresets,
     check_choices,
     check_depth,
@@ -69,28 +69,30 @@ class GatysOptions(metaclass=WithPresets):
     """Number of sizes to work at. Each is twice the previous one and starts from its picture (0: as
     many as possible with the first at 256 px or more)."""
 
-    content_weight: float = TrainingConfig.content_weight
+    content_weight: float = LossDefaults.content_weight
     """Weight of the content term."""
 
-    style_weight: float = TrainingConfig.style_weight[0]
+    style_weight: float = LossDefaults.style_weight
     """Weight of the style term."""
 
-    tv_weight: float = TrainingConfig.tv_weight
+    tv_weight: float = LossDefaults.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
-    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.content_layers
+    content_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = LossDefaults.content_layers
     """VGG19 layers that define content."""
 
-    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = TrainingConfig.style_layers
+    style_layers: Annotated[tuple[str, ...], shown_as("LAYER")] = LossDefaults.style_layers
     """VGG19 layers that define style."""
 
-    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
+    style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = (
+        LossDefaults.style_layer_weights
+    )
     """How much each style layer counts, in their order (default: all the same)."""
 
     style_image_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = ()
     """How much each style image counts, in their order (default: all the same)."""
 
-    loss_form: LossForm = "relative"
+    loss_form: LossForm = LossDefaults.loss_form
     """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
     mean: the means of the PyTorch and TensorFlow tutorials."""
 

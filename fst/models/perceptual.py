@@ -15,7 +15,7 @@ Pure Keras: nothing here names a backend.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -25,7 +25,8 @@ from fst.config import (
     EMBEDDED,
     IMAGENET,
     WEIGHTS_VARIABLE,
-    TrainingConfig,
+    LossDefaults,
+    LossForm,
     default_vgg_weights,
 )
 from fst.errors import UserError, first_line
@@ -33,9 +34,9 @@ from fst.models import vgg19
 from fst.models.precision import dtype_policy
 from fst.models.vgg19 import keras_layer_name
 
-STYLE_LAYERS = TrainingConfig.style_layers
-CONTENT_LAYERS = TrainingConfig.content_layers
-FORMS = ("relative", "absolute", "mean")
+STYLE_LAYERS = LossDefaults.style_layers
+CONTENT_LAYERS = LossDefaults.content_layers
+FORMS = get_args(LossForm)
 POOLINGS = ("max", "average")
 
 
@@ -229,13 +230,13 @@ class PerceptualLoss:
         *,
         style_image_weights: Sequence[float] | None = None,
         separate: bool = False,
-        content_weight: float = TrainingConfig.content_weight,
-        style_weight: float | Sequence[float] = TrainingConfig.style_weight[0],
-        tv_weight: float = TrainingConfig.tv_weight,
+        content_weight: float = LossDefaults.content_weight,
+        style_weight: float | Sequence[float] = LossDefaults.style_weight,
+        tv_weight: float = LossDefaults.tv_weight,
         content_layers: Sequence[str] = CONTENT_LAYERS,
         style_layers: Sequence[str] = STYLE_LAYERS,
         style_layer_weights: Sequence[float] | None = None,
-        form: str = "relative",
+        form: str = LossDefaults.loss_form,
     ) -> None:
         if form not in FORMS:
             raise ValueError(f"the loss's form is one of {', '.join(FORMS)}, not '{form}'")

@@ -1,7 +1,6 @@
 """The networks behind the page: each loaded once, and one picture at a time."""
 
 import contextlib
-import dataclasses
 import threading
 
 import matplotlib.cbook
@@ -20,18 +19,6 @@ _one_preview = threading.Lock()
 _one_full = threading.Lock()
 
 _WHOLE_BYTES = 2 * 2**30  # of memory: a picture that needs more is worked on strip by strip
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """What the controls say; see `fst.stylize.look`."""
-
-    strength: float = 1.0
-    preserve_color: bool = False
-    scale: float = 1.0
-    saturation: float = 1.0
-    contrast: float = 1.0
-    sharpen: float = 1.0
 
 
 def styles():
@@ -105,20 +92,13 @@ def stylise(style, rgb, scale=1.0):
         return look.at_scale(model, rgb, scale)
 
 
-def dress(photo, stylised, settings_of_look):
-    """The stylised picture with strength, colours and finish, uint8 `[H, W, 3]`."""
-    wanted = settings_of_look
-    mixed = look.blend(photo, stylised, wanted.strength, wanted.preserve_color)
-    return look.finish(mixed, wanted.sharpen, wanted.contrast, wanted.saturation)
-
-
 def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=0.0: None):
     """The whole photo in a style, as a file's bytes; one visitor's at a time.
 
     Args:
         upload: the `fst.page.uploads.Upload`.
         style: the `Checkpoint` of a style or blend.
-        wanted: the `Look`.
+        wanted: the `fst.config.Look`.
         kind: `"JPEG"` or `"PNG"`.
         max_side: what a longer side is scaled down to first, px; 0: nothing.
         tell: a function that is told, again and again, what goes on and which share of it is done,
@@ -142,7 +122,7 @@ def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=
             raise UserError(f"{error}: choose PNG or a smaller size") from None
         stylised = _paint(style, photo, wanted.scale, tell)
         tell("writing the file …", 1.0)
-        result = dress(photo, stylised, wanted)
+        result = look.dress(photo, stylised, wanted)
         small = images.at_most(result, uploads.PREVIEW)
         return images.encode(result, kind, alpha, exif=picture.exif), small
 

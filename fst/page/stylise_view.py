@@ -5,8 +5,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from fst.config import Look
 from fst.page import companion, sheet, slider, studio, thumbnails, uploads
 from fst.page.words import plain, told
+from fst.stylize import look
 
 
 def show(pages):
@@ -124,16 +126,21 @@ def _words(name):
 
 def _controls():
     st.subheader("Look")
-    strength = st.slider("Strength", 0.0, 1.0, 1.0, 0.05)
-    scale = st.select_slider(
-        "Strokes", [2.0, 1.5, 1.0, 0.75, 0.5], 1.0, format_func=_STROKES.__getitem__
-    )
-    preserve = st.toggle("Keep the photo's colours")
+    strength = st.slider("Strength", 0.0, 1.0, Look.strength, 0.05)
+    scale = st.select_slider("Strokes", list(_STROKES), Look.scale, format_func=_STROKES.get)
+    preserve = st.toggle("Keep the photo's colours", Look.preserve_color)
     with st.expander("Finish"):
-        saturation = st.slider("Saturation", 0.0, 2.0, 1.0, 0.05)
-        contrast = st.slider("Contrast", 0.5, 1.5, 1.0, 0.05)
-        sharpen = st.slider("Sharpness", 0.0, 3.0, 1.0, 0.1)
-    return studio.Look(strength, preserve, scale, saturation, contrast, sharpen)
+        saturation = st.slider("Saturation", 0.0, 2.0, Look.saturation, 0.05)
+        contrast = st.slider("Contrast", 0.5, 1.5, Look.contrast, 0.05)
+        sharpen = st.slider("Sharpness", 0.0, 3.0, Look.sharpen, 0.1)
+    return Look(
+        strength=strength,
+        preserve_color=preserve,
+        scale=scale,
+        saturation=saturation,
+        contrast=contrast,
+        sharpen=sharpen,
+    )
 
 
 _STROKES = {2.0: "finest", 1.5: "finer", 1.0: "as trained", 0.75: "coarser", 0.5: "coarsest"}
@@ -142,7 +149,7 @@ _STROKES = {2.0: "finest", 1.5: "finer", 1.0: "as trained", 0.75: "coarser", 0.5
 def _preview(upload, style, wanted):
     with st.spinner("stylising …"):
         stylised = studio.preview(upload, style, wanted.scale)
-    slider.show(upload.preview, studio.dress(upload.preview, stylised, wanted))
+    slider.show(upload.preview, look.dress(upload.preview, stylised, wanted))
 
 
 def _download(upload, style, wanted):

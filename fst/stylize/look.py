@@ -1,8 +1,8 @@
 """The look of a stylised picture: how fine, in whose colours, how strong, and the finish.
 
 Pictures in, pictures out, in NumPy and Pillow alone. `infer.py` applies the four in this order:
-`at_scale`, then `blend` (colours, then strength), then `finish`. With neutral values none of them
-changes a picture at all.
+`at_scale`, then `blend` (colours, then strength), then `finish`; `dress` is all but the first. With
+neutral values none of them changes a picture at all.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from fst.config import Look
 from fst.media import images
 
 # Luma of ITU-R BT.601, the grey that JPEG and Pillow see in an RGB picture.
@@ -40,6 +41,24 @@ def at_scale(
     height, width, _ = photo.shape
     size = max(1, round(height * scale)), max(1, round(width * scale))
     return images.resize(stylise(images.resize(photo, *size)), height, width)
+
+
+def dress(photo: np.ndarray, stylised: np.ndarray, wanted: Look) -> np.ndarray:
+    """Gives a stylised picture all of its look but the scale, which needs no network any more.
+
+    Args:
+        photo: `[H, W, 3]` in 0-255, uint8 or float.
+        stylised: the same shape and range.
+        wanted: the look: an `fst.config.Look`, or an `InferenceConfig`, which is one.
+
+    Returns:
+        The picture in the photo's shape, as `finish` returns it.
+
+    Raises:
+        ValueError: as `blend`.
+    """
+    mixed = blend(photo, stylised, wanted.strength, wanted.preserve_color)
+    return finish(mixed, wanted.sharpen, wanted.contrast, wanted.saturation)
 
 
 def blend(
