@@ -112,7 +112,7 @@ def _tensorflow(arranged):
     norms = tf.nest.map_structure(lambda array: tf.TensorSpec(array.shape), arranged.norms)
 
     # Free height and width: traced once, and not again for every size of photo.
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3]), norms])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([1, None, None, 3]), norms])
     def stylise(batch, norms):
         return forward_tensorflow.stylise(constants._replace(norms=norms), batch)
 

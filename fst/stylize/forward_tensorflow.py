@@ -133,12 +133,12 @@ def servable(arranged):
         weights = _whole(module.stored)
         return _one_by_one(lambda image: stylise(weights, image[None])[0], images)
 
-    @tf.function(input_signature=[_FLOATS])
+    @tf.function(autograph=False, input_signature=[_FLOATS])
     def from_floats(image):
         return {"stylized": of_batch(image)}
 
     # By the other signature, so that the network is traced once and stands in the file once.
-    @tf.function(input_signature=[_PICTURES])
+    @tf.function(autograph=False, input_signature=[_PICTURES])
     def from_bytes(image):
         return _as_bytes(from_floats(tf.cast(image, tf.float32))["stylized"])
 
@@ -173,20 +173,22 @@ def servable_gallery(arranged, names):
 
     mixture = tf.TensorSpec([None, len(names)], tf.float32, "style")
 
-    @tf.function(input_signature=[_FLOATS, mixture])
+    @tf.function(autograph=False, input_signature=[_FLOATS, mixture])
     def from_floats(image, style):
         return {"stylized": of_batch(image, style)}
 
     # By the signature above, so that the network is traced once and stands in the file once.
-    @tf.function(input_signature=[_PICTURES, mixture])
+    @tf.function(autograph=False, input_signature=[_PICTURES, mixture])
     def from_bytes(image, style):
         return _as_bytes(from_floats(tf.cast(image, tf.float32), style)["stylized"])
 
-    @tf.function(input_signature=[_PICTURES, tf.TensorSpec([None], tf.string, "style")])
+    @tf.function(
+        autograph=False, input_signature=[_PICTURES, tf.TensorSpec([None], tf.string, "style")]
+    )
     def from_names(image, style):
         return from_bytes(image, _one_hot(style, module.names))
 
-    @tf.function(input_signature=[])
+    @tf.function(autograph=False, input_signature=[])
     def styles():
         return {"names": tf.identity(module.names)}
 
@@ -259,7 +261,9 @@ def _one_hot(wanted, names):
 def fixed_size(arranged, height, width):
     """A function of uint8 `[1, height, width, 3]`, `image`, without operations for batches."""
 
-    @tf.function(input_signature=[tf.TensorSpec([1, height, width, 3], tf.uint8, "image")])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec([1, height, width, 3], tf.uint8, "image")]
+    )
     def from_bytes(image):
         return _as_bytes(stylise(arranged, tf.cast(image, tf.float32), fused=False))
 

@@ -116,6 +116,8 @@ class _Photos:
         batch, share = config.batch_size, config.batch_size // workers
         size = config.crop_size
 
+        # Converting them, with all that they call, would take seconds at the start of every run.
+        @tf.autograph.experimental.do_not_convert
         def load(index, *candidates):
             crop = tf.numpy_function(
                 functools.partial(self._load, size=size, resize_to=config.photo_size),
@@ -129,10 +131,14 @@ class _Photos:
             draw = functools.partial(_style_of, seed=self.seed, styles=styles)
             return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
 
+        @tf.autograph.experimental.do_not_convert
+        def mine(index, *_):
+            return index % batch // share == worker
+
         steps = (config.steps - start_step) * replicas
         return (
             self._elements(start_step * batch)
-            .filter(lambda index, *_: index % batch // share == worker)
+            .filter(mine)
             .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(share // replicas, drop_remainder=True)
             .take(steps)

@@ -34,12 +34,16 @@ def _servable(network):
     shape = [None, None, None, 3]
     others = [tf.TensorSpec([None, i.shape[-1]], tf.float32, "style") for i in network.inputs[1:]]
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "image"), *others])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec(shape, tf.float32, "image"), *others]
+    )
     def from_floats(image, *style):
         stylised = network([image, *style] if style else image, training=False)
         return {"stylized": tf.cast(stylised, tf.float32)}
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image"), *others])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec(shape, tf.uint8, "image"), *others]
+    )
     def from_bytes(image, *style):
         stylised = from_floats(tf.cast(image, tf.float32), *style)["stylized"]
         return {"stylized": tf.cast(tf.round(tf.clip_by_value(stylised, 0.0, 255.0)), tf.uint8)}

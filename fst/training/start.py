@@ -80,7 +80,10 @@ def _losses(base, step, photos):
     fast.set_weights(base.get_weights())
     wanted = np.eye(step.loss.styles, dtype=np.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3]), tf.TensorSpec([1, count])])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([1, None, None, 3]), tf.TensorSpec([1, count])],
+    )
     def judge(photo, shares):
         painted = tf.repeat(paint(fast, photo, shares), len(wanted), axis=0)
         content = [tf.repeat(f, len(wanted), axis=0) for f in step.loss.content_features(photo)]
