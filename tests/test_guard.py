@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import read_losses, read_state, tiny_options
+from tiny import PlainLoss, plain_network, read_losses, read_state, tiny_options
 
 from fst.config import TrainingConfig
 from fst.errors import UserError
@@ -106,18 +106,20 @@ class Jumping(loop.TrainingStep):
 
 
 @pytest.fixture
-def jumping(photos, style, vgg_file, tmp_path, monkeypatch):
+def jumping(photos, style, tmp_path, monkeypatch):
     """A function that trains where the loss jumps; gives the folder and what was told."""
     monkeypatch.setattr(loop, "_finish", lambda *_: None)
     monkeypatch.setattr(loop, "TrainingStep", Jumping)
     monkeypatch.setattr(Jumping, "calm_after", 1)
     monkeypatch.setattr(Jumping, "stop_at", None)
     sizes = {"steps": STEPS, "save_every": EVERY, "preview_every": 1000}
-    options = tiny_options(photos, style, vgg_file, tmp_path, **sizes)
+    options = tiny_options(photos, style, "", tmp_path, **sizes)
 
     def run(on_event=None, **changes):
         events = []
-        done = train(TrainingConfig(**{**options, **changes}), None, on_event or events.append)
+        given = {"network": plain_network(), "loss": PlainLoss()}
+        config = TrainingConfig(**{**options, **changes})
+        done = train(config, None, on_event or events.append, **given)
         return done.folder, events
 
     return run

@@ -1,8 +1,11 @@
 """A training run so small that a step takes milliseconds; what the tests of training share."""
 
+import keras
 import numpy as np
+from keras import ops
 
 from fst.config import words_of
+from fst.models.perceptual import LossTerms
 from fst.training.history import read_history
 
 
@@ -27,6 +30,30 @@ def tiny_options(photos, style, vgg_file, output, **changes):
         "precision": "float32",
         **changes,
     }
+
+
+def plain_network():
+    """One convolution, the same every time: a run that trains it begins and ends at once."""
+    photo = keras.Input((None, None, 3))
+    start = keras.initializers.GlorotUniform(seed=1)
+    layer = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=start, name="only")
+    return keras.Model(photo, layer(photo))
+
+
+class PlainLoss:
+    """Without VGG19: content is the photo itself, and style is one grey."""
+
+    styles = 1
+
+    def content_features(self, photos):
+        return [photos]
+
+    def of_each(self, stylised, features, shares=None):
+        def distance(one, other):
+            return ops.mean(ops.square((one - other) / 127.5), axis=(1, 2, 3))
+
+        content, style = distance(stylised, features[0]), distance(stylised, 90.0)
+        return LossTerms(content + style, content, style, ops.zeros_like(content))
 
 
 def command_of(options):

@@ -153,9 +153,10 @@ def train(
             `fst.training.data.take_photos`.
         network: a `keras.Model` from photos `[B, H, W, 3]`, 0-255, of any size to pictures of the
             same; of several styles it takes the list of them and the shares `[B, styles]`. It is
-            trained as it is, from its own weights. If it is not from `build_network` of
-            `config.width`, it is written as `network.keras` and as a SavedModel, and `fst.load`
-            does not take it.
+            trained as it is, from its own weights. Name its layers: the saved state goes by their
+            names, and those that Keras makes up are numbered anew. If it is not from
+            `build_network` of `config.width`, it is written as `network.keras` and as a SavedModel,
+            and `fst.load` does not take it.
         loss: a `PerceptualLoss` of these styles, or what has its `content_features`, `of_each` and
             `styles`.
         optimizer: of Keras, new.
