@@ -213,7 +213,7 @@ def test_a_folder_of_bad_photos_whose_own_name_is_no_text(style, vgg_file, tmp_p
     folder.mkdir()
     (folder / "a.jpg").write_text("no photo")
     config = TrainingConfig(**tiny_options(folder, style, vgg_file, tmp_path / "out"))
-    with pytest.raises(UserError, match="^content"):
+    with pytest.raises(UserError, match=r"^content"):
         loop.train(config)
 
 
@@ -259,6 +259,6 @@ def test_a_message_on_the_page():
 def test_the_result_of_a_comparison(tmp_path):
     from fst.comparison import measure
 
-    assert measure._name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
-    assert measure._name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
-    assert measure._name("https://ada:secret@example.org") == "example.org"
+    assert measure.printed_name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
+    assert measure.printed_name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
+    assert measure.printed_name("https://ada:secret@example.org") == "example.org"
