@@ -77,9 +77,10 @@ def test_axes_keep_their_order():
 def test_what_cannot_be_read_is_one_line(texts, message):
     with pytest.raises(UserError) as caught:
         parse_sweep(texts)
-    assert str(caught.value).startswith("sweep")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    line = caught.value.for_command_line()
+    assert line.startswith("--sweep")
+    assert message in line
+    assert "\n" not in line
 
 
 def test_two_hundred_are_not_too_many():
