@@ -233,7 +233,7 @@ def start(config, channels, folder):
     session = Session(default_bucket=config.bucket or None)
     trainer = _trainer(config, session, _gather_code(folder / "code"))
     data = [
-        InputData(channel_name=name, data_source=_gather(source, folder / name))
+        InputData(channel_name=name, data_source=gather(source, folder / name))
         for name, source in channels.items()
     ]
     if config.overwrite:
@@ -311,7 +311,7 @@ def _gather_code(folder):
     return folder
 
 
-def _gather(source, folder):
+def gather(source, folder):
     """`source` as the SDK takes it: an address, or one path, of what is to be uploaded."""
     if isinstance(source, str) and Path(source).is_dir():
         # Without what is there to resume from: a style to start from is its card and its weights.

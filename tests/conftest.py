@@ -1,13 +1,18 @@
 """What several test files share: small photos, a style, VGG19 weights, and how to run a command."""
 
+import contextlib
+import errno
 import functools
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -84,9 +89,20 @@ def run_here(main, command, monkeypatch, capture):
     """
     from fst import errors
 
+    return _ended(lambda: errors.run(main), command, monkeypatch, capture)
+
+
+def run_script_here(script, words, monkeypatch, capture):
+    """As `run_here`, a file that is run as a command, by its path and the words after it."""
+    command = [Path(script).name, *words]
+    whole = functools.partial(runpy.run_path, str(script), run_name="__main__")
+    return _ended(whole, command, monkeypatch, capture)
+
+
+def _ended(call, command, monkeypatch, capture):
     monkeypatch.setattr(sys, "argv", [str(word) for word in command])
     with pytest.raises(SystemExit) as stop:
-        errors.run(main)
+        call()
     return Result(stop.value.code, *capture.readouterr())
 
 
@@ -193,6 +209,30 @@ def vgg_file(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def kept_vgg(load_vgg_once, vgg_file, monkeypatch):
+    """Has commands take `load_vgg_once`, and of all weights those of `vgg_file` by default.
+
+    Gives an object whose `before_use()`, which a test may set, is called before each use.
+    """
+    from fst.models import perceptual
+
+    kept = SimpleNamespace(before_use=lambda: None)
+
+    def load(*arguments, **options):
+        features = load_vgg_once(*arguments, **options)
+
+        def look(image, layer_names):
+            kept.before_use()
+            return features(image, layer_names)
+
+        return look
+
+    monkeypatch.setattr(perceptual, "load_vgg19", load)
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
+    return kept
+
+
 @pytest.fixture(scope="session")
 def real_vgg():
     """The real VGG19's weights; tests that judge what is learnt need them."""
@@ -227,3 +267,115 @@ def run(*command, timeout=600, **options):
         check=False,
         **options,
     )
+
+
+# --- What happens to a run -----------------------------------------------------------------------
+# The few places at which tests reach into the program. A test asks for what is to happen; how it
+# is brought about is said here, once.
+
+
+@contextlib.contextmanager
+def ending_after_the_steps():
+    """Lets trainings end after their last step: what is written then takes longer than that."""
+    from fst.training import loop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_finish", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def steps_only():
+    with ending_after_the_steps():
+        yield
+
+
+@pytest.fixture
+def fill_disk_at(monkeypatch):
+    """A function that fills the disk for the files of which `full(path)` says so.
+
+    What was written of such a file is there when the disk is found full. The latest call counts.
+    """
+    from fst import files as places
+
+    atomic_path = places.atomic_path
+
+    def fill(full):
+        @contextlib.contextmanager
+        def until_full(path):
+            with atomic_path(path) as temporary:
+                yield temporary
+                if full(Path(path)):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(places, "atomic_path", until_full)
+
+    return fill
+
+
+@pytest.fixture
+def spare(tmp_path_factory, monkeypatch):
+    """An empty folder, in which temporary files are made."""
+    folder = tmp_path_factory.mktemp("spare")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def free_memory(monkeypatch):
+    """A function that sets how many bytes of memory are free."""
+    from fst.stylize import memory
+
+    return lambda count: monkeypatch.setattr(memory, "available", lambda: count)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the progress, which a test sets: `clock[0]`, in seconds."""
+    from fst.console import progress
+
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch):
+    """A function after whose call the errors' stream says that it is a terminal."""
+    return lambda: monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """A function that sets how many cores the machine says to have."""
+    return lambda count: monkeypatch.setattr(os, "cpu_count", lambda: count)
+
+
+@pytest.fixture
+def loading(monkeypatch):
+    """Has `loading.by(trained, engine, precision)` load the styles of a command."""
+    from fst.stylize import stylizer
+
+    found = SimpleNamespace(by=stylizer.load_all)
+    monkeypatch.setattr(stylizer, "load_all", lambda *arguments: found.by(*arguments))
+    return found
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """A function that has `action()` called when a step of `fst.gatys` is told of.
+
+    Of several pictures it is that whose title begins with `title`.
+    """
+    from fst.console.progress import Reporter
+
+    tell, asked = Reporter.step, []
+
+    def step(reporter, one, steps, title=""):
+        tell(reporter, one, steps, title)
+        for number, action, beginning in asked:
+            if one.step == number and title.startswith(beginning):
+                action()
+
+    monkeypatch.setattr(Reporter, "step", step)
+    return lambda number, action, title="": asked.append((number, action, title))

@@ -1,7 +1,9 @@
 """The web page: its rooms by themselves, and all of it in a real browser."""
 
 import concurrent.futures
+import dataclasses
 import io
+import json
 import os
 import re
 import shutil
@@ -129,13 +131,13 @@ def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(sand):
     np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
 
 
-def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(sand, monkeypatch):
+def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (65_501, 20)).save(buffer, "PNG")
     upload = uploads.open_upload("a.png", buffer.getvalue())
-    monkeypatch.setattr(studio, "_paint", lambda *_: pytest.fail("painted"))
+    gone = checkpoint.Checkpoint(tmp_path / "gone")  # No style to paint with: that would be told.
     with pytest.raises(UserError, match="choose PNG"):
-        studio.full_size(upload, sand, Look(), "JPEG")
+        studio.full_size(upload, gone, Look(), "JPEG")
 
 
 def training_page():
@@ -168,7 +170,7 @@ def button(page, label):
 def started(monkeypatch):
     """What the page has started, in place of the trainings: names, pictures and options."""
     starts = []
-    monkeypatch.setattr(weights, "check_vgg19", lambda: None)
+    monkeypatch.delenv("FST_VGG19_WEIGHTS", raising=False)
     monkeypatch.setattr(
         runs.Runs,
         "start",
@@ -263,18 +265,49 @@ def test_where_the_owners_folder_is_empty_the_sample_photos_do(
     assert started[0][2]["content"] == ""
 
 
+# A training that does nothing, and writes down when it is asked to stop.
+IDLE = """
+import signal, sys, time
+
+def write(text):
+    with open(sys.argv[1], "a") as file:
+        file.write(text)
+
+signal.signal(signal.SIGTERM, lambda *_: write("stop"))
+write("started ")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def idle_run(tmp_path):
+    """The page's current training, of the style `mine`: its process, and what it writes down."""
+    notes = tmp_path / "notes"
+    command = [sys.executable, "-c", IDLE, str(notes)]
+    process = subprocess.Popen(command)
+    run = runs.Run("mine", 100, command, process.pid)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / ".current.json").write_text(json.dumps(dataclasses.asdict(run)))
+    wait_for(notes.exists)
+    yield process, notes
+    process.kill()
+    process.wait()
+
+
 def headings(page):
     return [each.value for each in page.subheader]
 
 
-def test_a_result_stands_first_for_who_saw_it_come(learning, monkeypatch):
-    run, running = runs.Run("mine", 100, ["python", "train.py"], 7), [True]
-    monkeypatch.setattr(runs.Runs, "current", lambda _: run)
-    monkeypatch.setattr(runs.Run, "running", lambda _: running[0])
-    monkeypatch.setattr(runs.Runs, "finished", lambda *_: True)
+def test_a_result_stands_first_for_who_saw_it_come(
+    learning, idle_run, gallery, monkeypatch, tmp_path
+):
+    shutil.copytree(gallery / "sand", tmp_path / "styles" / "mine")
+    monkeypatch.setenv("FST_PAGE_CHECKPOINTS", str(tmp_path / "styles"))
     page = learning()
     assert not page.get("file_uploader")  # One at a time.
-    running[0] = False
+    process, _ = idle_run
+    process.kill()
+    process.wait()
     page.run(timeout=60)
     assert headings(page)[:2] == ["mine", "Another picture"]
     labels = [each.label for each in page.button]
@@ -283,22 +316,16 @@ def test_a_result_stands_first_for_who_saw_it_come(learning, monkeypatch):
     assert labels == ["Learn this style", "Stylise a photo with it"]
 
 
-def test_stop_is_offered_once_and_says_what_it_does(page_styles, monkeypatch, tmp_path):
-    from streamlit.testing.v1 import AppTest
-
-    asked, run = [], runs.Run("mine", 100, ["python", "train.py"], 7)
-    monkeypatch.setenv("FST_PAGE_RUNS", str(tmp_path))
-    monkeypatch.setattr(runs.Run, "running", lambda _: True)
-    monkeypatch.setattr(runs.Runs, "current", lambda _: run)
-    monkeypatch.setattr(runs.Runs, "stop", lambda _: asked.append(run.pid))
-    page = AppTest.from_function(training_page).run(timeout=60)
+def test_stop_is_offered_once_and_says_what_it_does(learning, idle_run):
+    _, notes = idle_run
+    page = learning()
     assert not page.info
     page.button[0].click().run(timeout=60)
     assert "It stops after the current step" in page.info[0].value
     page.run(timeout=60)  # as every few seconds
     assert not page.button
     assert "It stops after the current step" in page.info[0].value
-    assert asked == [7]
+    wait_for(lambda: notes.read_text() == "started stop")
 
 
 def test_a_large_picture_is_made_in_strips_and_tells_how_far_it_is(sand, monkeypatch):
@@ -390,7 +417,7 @@ def test_styles_of_a_gallery_and_their_blends(page_gallery):
         assert np.abs(studio.stylise(style, photo) - expected).max() <= 1
 
 
-def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery, monkeypatch):
+def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery):
     upload = uploads.open_upload("a.jpg", jpeg(21, 300, 200))
     dusk, reef = (checkpoint.find(name, page_gallery) for name in ("dusk", "reef"))
     assert thumbnails.kept(upload, dusk) is None
@@ -402,8 +429,7 @@ def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery, monk
     # The middle of the photo.
     whole = images.resize(upload.preview[50:250], thumbnails.SIDE, thumbnails.SIDE)
     np.testing.assert_array_equal(thumbnails.square(upload), whole)
-    monkeypatch.setattr(studio, "stylise", lambda *_: pytest.fail("painted again"))
-    assert thumbnails.kept(upload, dusk) == thumbnails.paint(upload, dusk) == data
+    assert thumbnails.kept(upload, dusk) is thumbnails.paint(upload, dusk) is data
     assert thumbnails.kept(upload, reef) is None
     assert thumbnails.kept(uploads.open_upload("b.jpg", jpeg(22)), dusk) is None
 

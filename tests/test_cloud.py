@@ -162,7 +162,7 @@ def with_channels(config, folder):
     """As `in_the_job`, with the channels that the launcher fills."""
     channels = {}
     for name, source in sagemaker_train.local_channels(config).items():
-        place = Path(sagemaker_train._gather(source, folder / name))
+        place = Path(sagemaker_train.gather(source, folder / name))
         channels[f"SM_CHANNEL_{name.upper()}"] = str(place if place.is_dir() else place.parent)
     return in_the_job(config, folder, **channels)
 

@@ -9,13 +9,12 @@ import json
 import os
 import runpy
 import shutil
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo, run
+from conftest import ROOT, draw_photo, run, run_script_here
 from PIL import Image
 
 import fst
@@ -74,11 +73,8 @@ def run_example(monkeypatch, capsys):
     """A function that runs an example with arguments: exit code, output and errors' lines."""
 
     def run(name, *args):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, args)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err.splitlines()
+        code, out, err = run_script_here(EXAMPLES / name, args, monkeypatch, capsys)
+        return code, out, err.splitlines()
 
     return run
 

@@ -187,7 +187,7 @@ def test_half_precision_halves_the_files_and_hardly_moves_the_picture(network, t
     assert np.abs(fst.load(trained.folder)(photo) - exact).mean() < 0.25
 
 
-def test_an_export_replaces_the_old_one_whole_or_not_at_all(network, tmp_path, monkeypatch):
+def test_an_export_replaces_the_old_one_whole_or_not_at_all(network, tmp_path, fill_disk_at):
     import tensorflow as tf
 
     from fst.export import export_saved_model
@@ -196,15 +196,10 @@ def test_an_export_replaces_the_old_one_whole_or_not_at_all(network, tmp_path, m
     folder.mkdir()
     (folder / "old.txt").write_text("old")
 
-    def broken(_, path, **__):
-        os.makedirs(path)
-        (path / "saved_model.pb").write_bytes(b"half")
-        raise OSError("no space")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.saved_model, "save", broken)
-        with pytest.raises(OSError, match="no space"):
-            export_saved_model(weights_of(network), folder)
+    fill_disk_at(lambda path: path == folder)
+    with pytest.raises(OSError, match="No space"):
+        export_saved_model(weights_of(network), folder)
+    fill_disk_at(lambda path: False)
     assert [path.name for path in tmp_path.rglob("*")] == ["saved_model", "old.txt"]
 
     export_saved_model(weights_of(network), folder)

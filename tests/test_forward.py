@@ -97,13 +97,15 @@ def test_half_precision_only_where_it_loses_nothing():
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch, tmp_path):
     """Sets which packages are installed, and whether there is a GPU."""
 
     def make(*there, gpu=False):
         monkeypatch.setattr(packages, "find_spec", lambda name: name in there or None)
-        monkeypatch.setattr(engines.shutil, "which", lambda _: "nvidia-smi" if gpu else None)
-        monkeypatch.setattr(engines.os.path, "exists", lambda _: False)
+        monkeypatch.setattr(engines, "NVIDIA_DRIVER", str(tmp_path / "none"))
+        monkeypatch.setenv("PATH", str(tmp_path))
+        if gpu:
+            (tmp_path / "nvidia-smi").touch(mode=0o700)
 
     return make
 
@@ -203,9 +205,9 @@ def test_too_large_for_the_engine_is_a_memory_error(engine, run):
 
     image = np.zeros((16, 16, 3), np.float32)
     with pytest.raises(MemoryError):
-        engines._within_memory(failing("Failed to allocate memory"), image)
+        engines.within_memory(failing("Failed to allocate memory"), image)
     with pytest.raises(RuntimeError, match="shape"):
-        engines._within_memory(failing("wrong shape"), image)
+        engines.within_memory(failing("wrong shape"), image)
 
 
 def test_tensorflows_own_lack_of_memory_is_a_memory_error(network, monkeypatch):

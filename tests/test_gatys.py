@@ -17,7 +17,6 @@ from PIL import Image
 from fst.console.progress import Reporter
 from fst.errors import UserError
 from fst.gatys import optimizer as gatys_optimizer
-from fst.gatys import options as gatys_options
 from fst.gatys.optimizer import Losses, Step, count_steps, optimize, scale_sizes
 from fst.gatys.options import PRESETS, GatysConfig, GatysOptions, GatysPreset
 from fst.media import images
@@ -48,6 +47,22 @@ class TinyFeatures:
         filters = filters.astype(np.float32)
         coarse = ops.average_pool(image, 2 ** (block - 1)) if block > 1 else image
         return ops.softplus(ops.conv(coarse, filters, padding="same"))
+
+
+class Watched(TinyFeatures):
+    """Tells of each picture that it is given: `see(size, layer_names)`, height and width in px."""
+
+    def __init__(self, see):
+        self._see = see
+
+    def __call__(self, image, layer_names):
+        self._see(tuple(image.shape)[1:3], tuple(layer_names))
+        return super().__call__(image, layer_names)
+
+
+def sizes_of_style_images(seen):
+    """Of what `Watched` told, the sizes of the style images: of them only the style is asked."""
+    return [size for size, names in seen if names == SMALL["style_layers"]]
 
 
 def make(content=CONTENT, style=STYLE, on_step=None, features=None, **options):
@@ -99,18 +114,12 @@ def random_picture(seed=0, low=0.0, high=255.0, shape=(8, 9, 3)):
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
-@pytest.fixture
-def minimise(monkeypatch):
-    """Runs an optimiser at one scale on a function of the picture; returns the `_Run`."""
-
-    def call(differentiate, start, optimizer, steps=100, on_step=None, **options):
-        options = GatysOptions(optimizer=optimizer, steps=steps, **options)
-        monkeypatch.setattr(gatys_optimizer, "_loss_and_gradient", lambda *_: differentiate)
-        run = gatys_optimizer._Run(options, None, on_step)
-        run.scale(start, [], start)
-        return run
-
-    return call
+def minimise(differentiate, start, optimizer, steps=100, **options):
+    """Runs an optimiser at one scale on a function of the picture; returns the `Run`."""
+    options = GatysOptions(optimizer=optimizer, steps=steps, **options)
+    run = gatys_optimizer.Run(options, None, None)
+    run.minimise(differentiate, start)
+    return run
 
 
 @pytest.fixture
@@ -133,24 +142,24 @@ def attempts(monkeypatch):
 
 @pytest.mark.parametrize(("optimizer", "steps"), [("lbfgs", 60), ("adam", 400)])
 class TestKnownMinimum:
-    def test_inside_the_range(self, minimise, optimizer, steps):
+    def test_inside_the_range(self, optimizer, steps):
         target = random_picture(1, 10, 245)
         run = minimise(bowl(target), random_picture(2), optimizer, steps)
         np.testing.assert_allclose(run.best_picture(), target, atol=0.5)
         assert run.best_losses.total < 1e-4 * run.trace[0].losses.total
 
-    def test_outside_the_range(self, minimise, optimizer, steps):
+    def test_outside_the_range(self, optimizer, steps):
         target = random_picture(1, -200, 455)
         run = minimise(bowl(target), random_picture(2), optimizer, steps)
         np.testing.assert_allclose(run.best_picture(), np.clip(target, 0, 255), atol=0.5)
 
-    def test_pixels_never_leave_the_range(self, minimise, optimizer, steps):
+    def test_pixels_never_leave_the_range(self, optimizer, steps):
         start = random_picture(2, -20, 300)  # As a picture scaled up may do.
         run = minimise(ravine(random_picture(1, -2000, 2255)), start, optimizer, steps)
         assert min(step.losses.content for step in run.trace) == 0
         assert max(step.losses.style for step in run.trace) == 255
 
-    def test_best_falls_and_is_the_lowest_so_far(self, minimise, optimizer, steps):
+    def test_best_falls_and_is_the_lowest_so_far(self, optimizer, steps):
         run = minimise(
             ravine(random_picture(1)), random_picture(2), optimizer, steps, learning_rate=20.0
         )
@@ -161,20 +170,20 @@ class TestKnownMinimum:
         ):  # At such a rate it climbs now and then, or this would prove little.
             assert totals(run) != bests(run)
 
-    def test_best_picture_has_the_best_losses(self, minimise, optimizer, steps):
+    def test_best_picture_has_the_best_losses(self, optimizer, steps):
         differentiate = ravine(random_picture(1))
         run = minimise(differentiate, random_picture(2), optimizer, steps, learning_rate=20.0)
         losses, _ = differentiate(tf.constant(run.best_picture()))
         np.testing.assert_allclose(losses, run.best_losses, rtol=1e-4)
 
 
-def test_lbfgs_falls_faster_than_adam(minimise):
+def test_lbfgs_falls_faster_than_adam():
     target, start = random_picture(1), random_picture(2)
     lowest = {o: minimise(ravine(target), start, o, 40).best_losses.total for o in OPTIMIZERS}
     assert lowest["lbfgs"] < 0.1 * lowest["adam"]
 
 
-def test_first_try_of_lbfgs_is_a_sensible_step_whatever_the_losses_unit(minimise):
+def test_first_try_of_lbfgs_is_a_sensible_step_whatever_the_losses_unit():
     for scale in (1e-9, 1.0, 1e9):
         tried = []
         target, start = np.full((8, 9, 3), 200, np.float32), np.full((8, 9, 3), 50, np.float32)
@@ -185,12 +194,12 @@ def test_first_try_of_lbfgs_is_a_sensible_step_whatever_the_losses_unit(minimise
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_the_budget_is_used_up_exactly(minimise, optimizer, steps):
+def test_the_budget_is_used_up_exactly(optimizer, steps):
     run = minimise(ravine(random_picture(1)), random_picture(2), optimizer, steps)
     assert [step.step for step in run.trace] == list(range(1, steps + 1))
 
 
-def test_lbfgs_begins_again_within_its_budget(minimise, attempts):
+def test_lbfgs_begins_again_within_its_budget(attempts):
     attempts.limit = 3
     run = minimise(ravine(random_picture(1)), random_picture(2), "lbfgs", 40)
     assert len(run.trace) == 40
@@ -200,7 +209,7 @@ def test_lbfgs_begins_again_within_its_budget(minimise, attempts):
     assert len(set(totals(run))) < 40
 
 
-def test_lbfgs_begins_again_where_the_loss_is_too_coarse_for_its_line_search(minimise, attempts):
+def test_lbfgs_begins_again_where_the_loss_is_too_coarse_for_its_line_search(attempts):
     smooth = ravine(random_picture(1))
 
     def coarse(picture):
@@ -214,7 +223,7 @@ def test_lbfgs_begins_again_where_the_loss_is_too_coarse_for_its_line_search(min
 
 
 @pytest.mark.parametrize("start", [100.0, 0.0])
-def test_lbfgs_ends_early_where_there_is_nothing_to_gain(minimise, start):
+def test_lbfgs_ends_early_where_there_is_nothing_to_gain(start):
     target = start if start else -50.0  # Inside, and outside of the range.
     picture = np.full((8, 9, 3), start, np.float32)
     run = minimise(bowl(target), picture, "lbfgs", 1000)
@@ -224,7 +233,7 @@ def test_lbfgs_ends_early_where_there_is_nothing_to_gain(minimise, start):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("value", [math.inf, math.nan])
-def test_a_loss_that_is_not_finite_is_one_line(minimise, optimizer, value):
+def test_a_loss_that_is_not_finite_is_one_line(optimizer, value):
     smooth = bowl(random_picture(1))
 
     def differentiate(picture):  # From the second step on.
@@ -240,14 +249,14 @@ def test_a_loss_that_is_not_finite_is_one_line(minimise, optimizer, value):
     assert "\n" not in str(caught.value)
 
 
-def test_learning_rate_is_in_grey_levels(minimise):
+def test_learning_rate_is_in_grey_levels():
     start = np.full((8, 9, 3), 100, np.float32)
     for rate in (0.5, 7.0):
         run = minimise(bowl(200.0), start, "adam", 2, learning_rate=rate)
         assert run.trace[1].losses.style == pytest.approx(100 + rate, rel=1e-4)
 
 
-def test_beta_1_is_the_memory_of_the_direction(minimise):
+def test_beta_1_is_the_memory_of_the_direction():
     """Past the minimum a long memory goes on, a short one turns."""
     start = np.full((8, 9, 3), 100, np.float32)
     furthest = {}
@@ -385,27 +394,17 @@ def test_no_scale_is_under_32_px():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_scales_follow_each_other(monkeypatch, optimizer):
-    paintings, starts = [], []
-    build, optimiser = gatys_optimizer.build_loss, getattr(gatys_optimizer, f"_{optimizer}")
-
-    def build_loss(options, features, styles):
-        paintings.append([style.shape[:2] for style in styles])
-        return build(options, features, styles)
-
-    def start_at(run, differentiate, start):
-        starts.append(start)
-        optimiser(run, differentiate, start)
-
-    monkeypatch.setattr(gatys_optimizer, "build_loss", build_loss)
-    monkeypatch.setattr(gatys_optimizer, f"_{optimizer}", start_at)
-    ends = {}
+def test_scales_follow_each_other(optimizer):
+    seen, starts, ends = [], {}, {}
 
     def on_step(step, best):
-        ends[step.height, step.width] = best()
+        size = step.height, step.width
+        ends[size] = best()
+        starts.setdefault(size, ends[size])  # The first that is evaluated is the best so far.
 
     result = make(
         draw_photo(1, 131, 99), [STYLE, draw_photo(2, 160, 96)], on_step,
+        Watched(lambda *call: seen.append(call)),
         optimizer=optimizer, init="noise", scales=2, size=131, style_size=160, steps=3,
     )  # fmt: skip
     sizes = [(step.height, step.width) for step in result.trace]
@@ -414,9 +413,9 @@ def test_scales_follow_each_other(monkeypatch, optimizer):
     seconds = [step.seconds for step in result.trace]
     assert seconds == sorted(seconds)
     # The style images shrink along, so that strokes keep their size beside the photo's things.
-    assert paintings == [[(81, 60), (81, 48)], [(160, 120), (160, 96)]]
-    assert [start.shape for start in starts] == [(66, 50, 3), (131, 99, 3)]
-    np.testing.assert_array_equal(starts[1], images.resize(ends[66, 50], 131, 99))
+    assert sizes_of_style_images(seen) == [(81, 60), (81, 48), (160, 120), (160, 96)]
+    assert [start.shape for start in starts.values()] == [(66, 50, 3), (131, 99, 3)]
+    np.testing.assert_array_equal(starts[131, 99], images.resize(ends[66, 50], 131, 99))
     # Totals of two sizes do not compare: each scale has its own lowest.
     first, second = totals(result)[:3], totals(result)[3:]
     assert bests(result) == running_minimum(first) + running_minimum(second)
@@ -424,20 +423,15 @@ def test_scales_follow_each_other(monkeypatch, optimizer):
     assert result.picture.shape == (131, 99, 3)
 
 
-def test_a_long_style_image_shrinks_only_as_far_as_it_may(monkeypatch):
+def test_a_long_style_image_shrinks_only_as_far_as_it_may():
     """At the coarse scale it would be 80 x 16 px, though it is wide enough at --style-size."""
-    sizes = []
-    build = gatys_optimizer.build_loss
-    monkeypatch.setattr(
-        gatys_optimizer,
-        "build_loss",
-        lambda o, f, images: sizes.append(images[0].shape) or build(o, f, images),
-    )
+    seen = []
     make(
         draw_photo(1, 128, 128), draw_photo(2, 40, 200),
+        features=Watched(lambda *call: seen.append(call)),
         scales=2, size=128, style_size=160, steps=1,
     )  # fmt: skip
-    assert sizes == [(32, 160, 3), (32, 160, 3)]
+    assert sizes_of_style_images(seen) == [(32, 160), (32, 160)]
 
 
 def test_count_of_steps_is_what_a_run_makes():
@@ -573,39 +567,34 @@ def test_ending_at_a_coarse_scale_gives_the_final_size(ending):
     assert (result.picture.min() >= 0, result.picture.max() <= 255) == (True, True)
 
 
-def test_ctrl_c_between_two_scales_keeps_the_coarse_picture(monkeypatch):
+def test_ctrl_c_between_two_scales_keeps_the_coarse_picture():
     """While the graph of the second is built, before it has evaluated anything."""
-    real, calls = gatys_optimizer._lbfgs, []
 
-    def lbfgs(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
+    def see(size, names):
+        if size == (99, 131):
             raise KeyboardInterrupt
-        real(*arguments)
 
-    monkeypatch.setattr(gatys_optimizer, "_lbfgs", lbfgs)
-    result = make(draw_photo(1, 99, 131), scales=2, size=131)
+    result = make(draw_photo(1, 99, 131), features=Watched(see), scales=2, size=131)
     assert result.interrupted
+    assert {(step.height, step.width) for step in result.trace} == {(50, 66)}
     assert result.losses.total == min(totals(result))
     assert result.picture.shape == (99, 131, 3)
 
 
-def test_too_large_for_the_memory_is_one_line(monkeypatch):
-    def no_room(run, differentiate, start):
+def test_too_large_for_the_memory_is_one_line():
+    def no_room(size, names):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(gatys_optimizer, "_lbfgs", no_room)
     with pytest.raises(UserError, match=r"64x48 px does not fit in memory .* lower size"):
-        make()
+        make(features=Watched(no_room))
 
 
-def test_ctrl_c_before_any_step_is_raised(monkeypatch):
-    def interrupted(*_):
+def test_ctrl_c_before_any_step_is_raised():
+    def interrupted(size, names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gatys_optimizer, "_loss_and_gradient", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        make()
+        make(features=Watched(interrupted))
 
 
 # --- Options --------------------------------------------------------------------------------------
@@ -666,17 +655,13 @@ def test_every_option_takes_effect(vgg, vgg_file, name):
         assert np.abs(one.picture - two.picture).mean() > 0.01
 
 
-def test_pooling_and_precision_are_asked_of_the_features_that_are_loaded(monkeypatch):
-    asked = []
-
-    def load(**options):
-        asked.append(options)
-        return TinyFeatures()
-
-    monkeypatch.setattr("fst.models.perceptual.load_vgg19", load)
-    wanted = {"pooling": "average", "precision": "mixed_float16"}
-    optimize(CONTENT, STYLE, GatysOptions(**{**SMALL, "steps": 1}, **wanted))
-    assert asked == [wanted]
+def test_pooling_and_precision_are_asked_of_the_features_that_are_loaded(vgg_file, monkeypatch):
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
+    wanted = {"pooling": "average", "precision": "mixed_bfloat16"}
+    options = GatysOptions(**{**SMALL, "steps": 1}, init="noise", **wanted)
+    found = optimize(CONTENT, STYLE, options)
+    same = optimize(CONTENT, STYLE, options, features=load_vgg19(str(vgg_file), **wanted))
+    assert found.losses == same.losses
 
 
 @pytest.mark.parametrize(
@@ -728,8 +713,12 @@ def test_wrong_options_are_one_line(options, words):
 
 
 def test_every_number_has_a_range():
-    numbers = {f.name for f in dataclasses.fields(GatysOptions) if f.type in (int, float)}
-    assert numbers == {name for name, _, _ in gatys_options._RANGES}
+    numbers = {f.name: f.type for f in dataclasses.fields(GatysOptions) if f.type in (int, float)}
+    assert len(numbers) > 10
+    for name, kind in numbers.items():
+        for value in (-(10**9), *((math.nan, math.inf) if kind is float else ())):
+            with pytest.raises(UserError, match=f"^{name} must be from "):
+                GatysOptions(**{name: kind(value)})
 
 
 # --- Presets --------------------------------------------------------------------------------------
@@ -938,13 +927,11 @@ def test_a_log_file_gets_few_lines():
     assert lines[1] == f"picture 1 of 2: step 101/101  {losses}  2 steps/s  eta 00:00"
 
 
-def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("fst.console.progress.time.monotonic", lambda: now[0])
+def test_a_log_file_gets_a_line_now_and_then(clock):
     stream = io.StringIO()
     with Reporter(stream) as reporter:
         for number in range(1, 101):
-            now[0] += 1
+            clock[0] += 1
             reporter.step(step_of(number), 1000)
     steps = re.findall(r"^step (\d+)/1000", stream.getvalue(), re.MULTILINE)
     assert steps == ["1", "31", "61", "91"]

@@ -1,10 +1,8 @@
 """`python -m fst.gatys` as a user meets it: files, flags, mistakes, interruptions."""
 
 import ast
-import contextlib
 import csv
 import dataclasses
-import errno
 import inspect
 import itertools
 import os
@@ -27,7 +25,6 @@ from fst.gatys.optimizer import optimize
 from fst.gatys.options import PRESETS, GatysConfig, GatysOptions
 from fst.media import images
 from fst.media.images import ImageError
-from fst.models import perceptual
 
 # Shallow layers and small pictures: what the loss sees is beside the point here.
 LIGHT = {
@@ -40,10 +37,8 @@ LIGHT = {
 
 
 @pytest.fixture
-def stylise(vgg_file, load_vgg_once, monkeypatch, capfd):
+def stylise(kept_vgg, monkeypatch, capfd):
     """Runs `python -m fst.gatys ARGUMENTS...` in this process, which has TensorFlow already."""
-    monkeypatch.setattr(perceptual, "load_vgg19", load_vgg_once)
-    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
     # Ignored, so that a stop which the command does not see ends no tests.
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -153,7 +148,7 @@ OPTIONS = {
     "style_image_weights": (3.0, 1.0),
     "loss_form": "absolute",
     "pooling": "average",
-    "precision": "float32",
+    "precision": "mixed_bfloat16",
     "learning_rate": 9.0,
     "beta_1": 0.5,
 }
@@ -166,24 +161,9 @@ def test_every_option_reaches_the_optimiser(stylise, load_vgg_once, vgg_file, pi
     output = tmp_path / "out.png"
     done = stylise(*(pictures / f"{name}.png" for name in names), "-o", output, **OPTIONS)
     assert done.code == 0
-    features = load_vgg_once(str(vgg_file), "float32", "average")
+    features = load_vgg_once(str(vgg_file), "mixed_bfloat16", "average")
     result = wanted(features, pictures, names[1:], **OPTIONS)
     np.testing.assert_array_equal(pixels(output), np.rint(result.picture))
-
-
-def test_precision_and_pooling_and_weights_are_those_of_vgg(
-    stylise, pictures, tmp_path, monkeypatch
-):
-    asked = []
-
-    def load(*arguments, **options):
-        asked.append((*arguments, *options.values()))
-        raise UserError("enough")
-
-    monkeypatch.setattr(perceptual, "load_vgg19", load)
-    inputs = (pictures / "content.png", pictures / "style.png", "-o", tmp_path / "out.png")
-    stylise(*inputs, precision="mixed_bfloat16", pooling="average", vgg_weights="my.h5")
-    assert asked == [("my.h5", "mixed_bfloat16", "average")]
 
 
 def test_missing_weights_file_is_one_line(stylise, pictures, tmp_path):
@@ -271,16 +251,9 @@ class TestSnapshots:
         assert files(tmp_path / "out") == ["a.png"]
 
     @pytest.mark.parametrize("first", [1, 3])
-    def test_that_cannot_be_written(self, stylise, pictures, tmp_path, monkeypatch, first):
+    def test_that_cannot_be_written(self, stylise, pictures, tmp_path, fill_disk_at, first):
         """At the first step that is an error; later the picture is worth more than they are."""
-        save = images.save_picture
-
-        def full(path, picture, **options):
-            if Path(path).parent.name == "a_snapshots" and int(Path(path).stem) >= first:
-                raise ImageError(f"{path}: cannot be written: No space left on device")
-            save(path, picture, **options)
-
-        monkeypatch.setattr(images, "save_picture", full)
+        fill_disk_at(lambda path: path.parent.name == "a_snapshots" and int(path.stem) >= first)
         inputs = (pictures / "content.png", pictures / "style.png")
         done = stylise(*inputs, "-o", tmp_path / "out" / "a.png", snapshots=1, steps=5)
         if first == 1:
@@ -307,23 +280,9 @@ def test_the_command_itself(vgg_file, vgg, pictures, tmp_path):
 # --- Interruptions --------------------------------------------------------------------------------
 
 
-def at_step(monkeypatch, number, action):
-    """Has `action()` called when step `number` is told of."""
-    from fst.console.progress import Reporter
-
-    real = Reporter.step
-
-    def step(self, step, *arguments, **options):
-        real(self, step, *arguments, **options)
-        if step.step == number:
-            action()
-
-    monkeypatch.setattr(Reporter, "step", step)
-
-
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_keeps_the_best_picture(stylise, vgg, pictures, tmp_path, monkeypatch, kind):
-    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), kind))
+def test_a_stop_keeps_the_best_picture(stylise, vgg, pictures, tmp_path, at_step, kind):
+    at_step(3, lambda: os.kill(os.getpid(), kind))
     inputs = (pictures / "content.png", pictures / "style.png", "-o", tmp_path / "out.png")
     done = stylise(*inputs, steps=500, snapshots=1, trace=tmp_path / "trace.csv")
     assert done.code == 130
@@ -335,11 +294,11 @@ def test_a_stop_keeps_the_best_picture(stylise, vgg, pictures, tmp_path, monkeyp
     assert len(frames(tmp_path / "out_snapshots.webp")) == 2
 
 
-def test_ctrl_c_before_any_step_writes_nothing(stylise, pictures, tmp_path, monkeypatch):
-    def interrupted(*_):
+def test_ctrl_c_before_any_step_writes_nothing(stylise, kept_vgg, pictures, tmp_path):
+    def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fst.gatys.optimizer._loss_and_gradient", interrupted)
+    kept_vgg.before_use = interrupted
     inputs = (pictures / "content.png", pictures / "style.png", "-o", tmp_path / "out" / "a.png")
     done = stylise(*inputs, snapshots=1, trace=tmp_path / "out" / "trace.csv")
     assert (done.code, done.out, done.err) == (130, "", "stopped\n")
@@ -378,19 +337,10 @@ def test_ctrl_c_leaves_whole_files_only(vgg_file, pictures, tmp_path):
 
 
 def test_picture_that_cannot_be_written_is_saved_elsewhere(
-    stylise, vgg, pictures, tmp_path, monkeypatch
+    stylise, vgg, pictures, tmp_path, fill_disk_at, spare
 ):
     output = tmp_path / "out.png"
-    save = images.save_picture
-
-    def full(path, picture):
-        if Path(path) == output:
-            raise ImageError(f"{path}: cannot be written: No space left on device")
-        save(path, picture)
-
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setattr(images, "save_picture", full)
-    monkeypatch.setattr(images.tempfile, "tempdir", str(tmp_path / "elsewhere"))
+    fill_disk_at(lambda path: path == output)
     done = stylise(pictures / "content.png", pictures / "style.png", "-o", output)
     assert (done.code, done.out) == (2, "")
     (line,) = (line for line in done.err.splitlines() if line.startswith("error: "))
@@ -399,27 +349,19 @@ def test_picture_that_cannot_be_written_is_saved_elsewhere(
         rf"error: {output}: cannot be written: No space left on device; the picture is in (.*)",
         line,
     )
-    assert Path(found[1]).is_relative_to(tmp_path / "elsewhere")
+    assert Path(found[1]).is_relative_to(spare)
     np.testing.assert_array_equal(pixels(found[1]), np.rint(wanted(vgg, pictures).picture))
     assert not output.exists()
 
 
-def test_no_disk_at_all_leaves_no_pieces(tmp_path, monkeypatch):
+def test_no_disk_at_all_leaves_no_pieces(tmp_path, fill_disk_at, spare):
     (tmp_path / "out.png").write_bytes(b"old")
-
-    def full(path, data):
-        with open(path, "wb") as file:
-            file.write(data[:100])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setattr(images.tempfile, "tempdir", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(Path, "write_bytes", full)
+    fill_disk_at(lambda path: True)
     with pytest.raises(ImageError) as caught:
         images.save_or_rescue(tmp_path / "out.png", draw_photo(1))
     message = str(caught.value)
     assert message == f"{tmp_path / 'out.png'}: cannot be written: No space left on device"
-    assert files(tmp_path) == ["out.png"]
+    assert (files(tmp_path), files(spare)) == (["out.png"], [])
     assert (tmp_path / "out.png").read_bytes() == b"old"
 
 
@@ -522,18 +464,6 @@ def test_wrong_use_is_one_line(wrong, pictures, tmp_path, case):
     before = files(tmp_path)
     assert message in one_line(wrong(command))
     assert files(tmp_path) == before
-
-
-def test_read_only_folder_is_seen_beforehand(wrong, pictures, tmp_path, monkeypatch):
-    @contextlib.contextmanager
-    def read_only(**_):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        yield
-
-    monkeypatch.setattr("fst.files.tempfile.TemporaryFile", read_only)
-    command = f"{pictures}/content.png {pictures}/style.png -o {tmp_path}/out.png"
-    message = f"--output {tmp_path}/out.png: cannot be written: Read-only file system"
-    assert message in one_line(wrong(command))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fst.media.grid import _GAP, draw_grid
+from fst.media.grid import GAP, draw_grid
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 30), (30, 30, 200)
 
@@ -27,9 +27,9 @@ def ink(sheet):
 def test_without_labels_there_is_no_margin():
     sheet = draw_grid([[flat(RED), flat(GREEN)], [flat(BLUE), flat(RED)]], ["", ""])
     assert sheet.dtype == np.uint8
-    assert sheet.shape == (2 * 60 + 3 * _GAP, 2 * 80 + 3 * _GAP, 3)
-    assert box(sheet, GREEN) == (_GAP, _GAP + 60, 2 * _GAP + 80, 2 * _GAP + 160, 60 * 80)
-    assert box(sheet, BLUE) == (2 * _GAP + 60, 2 * _GAP + 120, _GAP, _GAP + 80, 60 * 80)
+    assert sheet.shape == (2 * 60 + 3 * GAP, 2 * 80 + 3 * GAP, 3)
+    assert box(sheet, GREEN) == (GAP, GAP + 60, 2 * GAP + 80, 2 * GAP + 160, 60 * 80)
+    assert box(sheet, BLUE) == (2 * GAP + 60, 2 * GAP + 120, GAP, GAP + 80, 60 * 80)
     assert not len(ink(sheet))
 
 
@@ -39,16 +39,16 @@ def test_rows_are_as_high_as_the_highest_and_columns_as_wide_as_the_widest():
         [flat(BLUE, 10, 90), flat((1, 2, 3), 12, 10)],
     ]
     sheet = draw_grid(rows, ["", ""])
-    assert sheet.shape[:2] == (50 + 12 + 3 * _GAP, 90 + 40 + 3 * _GAP)
+    assert sheet.shape[:2] == (50 + 12 + 3 * GAP, 90 + 40 + 3 * GAP)
     # The smaller ones stand in the middle of their places.
-    assert box(sheet, RED) == (_GAP + 15, _GAP + 35, _GAP + 30, _GAP + 60, 600)
-    assert box(sheet, GREEN)[:4] == (_GAP, _GAP + 50, 2 * _GAP + 90, 2 * _GAP + 130)
-    assert box(sheet, BLUE)[:2] == (2 * _GAP + 51, 2 * _GAP + 61)
+    assert box(sheet, RED) == (GAP + 15, GAP + 35, GAP + 30, GAP + 60, 600)
+    assert box(sheet, GREEN)[:4] == (GAP, GAP + 50, 2 * GAP + 90, 2 * GAP + 130)
+    assert box(sheet, BLUE)[:2] == (2 * GAP + 51, 2 * GAP + 61)
 
 
 def test_an_empty_place_stays_white():
     sheet = draw_grid([[flat(RED), None], [None, flat(BLUE)]], ["", ""])
-    assert sheet.shape == (2 * 60 + 3 * _GAP, 2 * 80 + 3 * _GAP, 3)
+    assert sheet.shape == (2 * 60 + 3 * GAP, 2 * 80 + 3 * GAP, 3)
     coloured = (sheet < 255).any(axis=2).sum()
     assert coloured == 2 * 60 * 80
 
@@ -56,7 +56,7 @@ def test_an_empty_place_stays_white():
 def test_floats_are_rounded_and_clipped():
     picture = np.zeros((20, 20, 3), np.float32)
     picture[:10], picture[10:, :10], picture[10:, 10:] = 99.6, -40.0, 300.0
-    sheet = draw_grid([[picture]], [""])[_GAP : _GAP + 20, _GAP : _GAP + 20]
+    sheet = draw_grid([[picture]], [""])[GAP : GAP + 20, GAP : GAP + 20]
     assert (sheet[:10] == 100).all()
     assert (sheet[10:, :10] == 0).all()
     assert (sheet[10:, 10:] == 255).all()

@@ -1,14 +1,17 @@
 """The guard against jumps: what it takes for one, and what a run does then."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from conftest import ending_after_the_steps
 from tiny import PlainLoss, plain_network, read_losses, read_state, tiny_options
 
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.training import loop
 from fst.training.guard import JumpGuard
-from fst.training.loop import StepResult, train
+from fst.training.loop import train
 
 STEPS, EVERY = 140, 20
 LEVELS = np.array([1.0, 5.0])  # of two styles
@@ -86,47 +89,77 @@ def test_goes_on_from_what_it_saved():
 # --- In a run ------------------------------------------------------------------------------------
 
 
-class Jumping(loop.TrainingStep):
-    """Finds losses twenty times as high from step 62 on, unless the rate was halved so often."""
+class Jumping(PlainLoss):
+    """The loss of a run; it says to be `factor` times as high, and teaches the same."""
 
-    calm_after = 1
-    stop_at = None
+    def __init__(self):
+        self.factor = tf.Variable(1.0, trainable=False)
 
-    def __call__(self, batch):
-        result = super().__call__(batch)
-        number = int(self.optimizer.iterations.numpy())
-        if number == type(self).stop_at:
-            type(self).stop_at = None
+    def of_each(self, *arguments):
+        terms = super().of_each(*arguments)
+        return type(terms)(*(t + tf.stop_gradient((self.factor - 1.0) * t) for t in terms))
+
+
+class Jump(keras.callbacks.Callback):
+    """Makes the loss twenty times as high from step 62 on, unless the rate was halved so often.
+
+    Args:
+        loss: the `Jumping`.
+        calm_after: so often.
+        stop_at: a step that is the last, as if the run were killed.
+    """
+
+    def __init__(self, loss, config, calm_after=1, stop_at=None):
+        super().__init__()
+        self._loss, self._whole_rate = loss, loop.build_rate(config)
+        self._calm_after, self._stop_at = calm_after, stop_at
+
+    def on_train_begin(self, logs=None):
+        self._set()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._set()
+        if batch + 1 == self._stop_at:
             raise KeyboardInterrupt
-        if number >= 62 and float(self._rate.factor) > 0.5**self.calm_after:
-            terms = [20 * term for term in result.terms]
-            by_style = result.by_style * [20.0, 20.0, 1.0, 20.0]  # But for how many there were.
-            return StepResult(result.objective, type(result.terms)(*terms), by_style)
-        return result
+
+    def _set(self):
+        """Sets the factor for the next step."""
+        optimizer = self.model.optimizer
+        done = int(optimizer.iterations.numpy())
+        halved = float(optimizer.learning_rate) / float(self._whole_rate(done))
+        high = done >= 61 and halved > 1.1 * 0.5**self._calm_after
+        self._loss.factor.assign(20.0 if high else 1.0)
 
 
-@pytest.fixture
-def jumping(photos, style, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def jumping(photos, style, tmp_path_factory):
     """A function that trains where the loss jumps; gives the folder and what was told."""
-    monkeypatch.setattr(loop, "_finish", lambda *_: None)
-    monkeypatch.setattr(loop, "TrainingStep", Jumping)
-    monkeypatch.setattr(Jumping, "calm_after", 1)
-    monkeypatch.setattr(Jumping, "stop_at", None)
     sizes = {"steps": STEPS, "save_every": EVERY, "preview_every": 1000}
-    options = tiny_options(photos, style, "", tmp_path, **sizes)
+    options = tiny_options(photos, style, "", tmp_path_factory.mktemp("jumping"), **sizes)
+    loss = Jumping()
 
-    def run(on_event=None, **changes):
-        events = []
-        given = {"network": plain_network(), "loss": PlainLoss()}
-        config = TrainingConfig(**{**options, **changes})
-        done = train(config, None, on_event or events.append, **given)
+    def run(name, on_event=None, **jump):
+        events, config = [], TrainingConfig(**{**options, "name": name})
+        given = {
+            "network": plain_network(),
+            "loss": loss,
+            "callbacks": [Jump(loss, config, **jump)],
+        }
+        with ending_after_the_steps():
+            done = train(config, None, on_event or events.append, **given)
         return done.folder, events
 
     return run
 
 
-def test_a_run_goes_back_by_itself_and_on_at_half_the_rate(jumping):
-    folder, events = jumping()
+@pytest.fixture(scope="module")
+def whole(jumping):
+    """A run that goes back once: its folder and what was told."""
+    return jumping("whole")
+
+
+def test_a_run_goes_back_by_itself_and_on_at_half_the_rate(whole):
+    folder, events = whole
     (told,) = [line for line in events if "jumped" in line]
     # Steps 61 to 80 are suspect, 81 to 100 too; the last good state is that of step 60.
     assert told.startswith("the loss has jumped before step 100 and does not come back")
@@ -139,19 +172,16 @@ def test_a_run_goes_back_by_itself_and_on_at_half_the_rate(jumping):
 
 
 @pytest.mark.parametrize("stop_at", [75, 95, 65])
-def test_stopped_and_gone_on_with_it_goes_back_alike(jumping, stop_at):
-    whole, _ = jumping(name="whole")
-    Jumping.stop_at = stop_at
+def test_stopped_and_gone_on_with_it_goes_back_alike(jumping, whole, stop_at):
+    name = f"stopped_{stop_at}"
     with pytest.raises(KeyboardInterrupt):
-        jumping()
-    folder, events = jumping()
+        jumping(name, stop_at=stop_at)
+    folder, events = jumping(name)
     assert sum("going back to step 60" in line for line in events) == 1
-    np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)
+    np.testing.assert_allclose(read_losses(folder), read_losses(whole[0]), rtol=1e-4)
 
 
-def test_stopped_after_going_back_it_keeps_the_lower_rate(jumping):
-    whole, _ = jumping(name="whole")
-
+def test_stopped_after_going_back_it_keeps_the_lower_rate(jumping, whole):
     class Stop(Exception):
         pass
 
@@ -160,18 +190,17 @@ def test_stopped_after_going_back_it_keeps_the_lower_rate(jumping):
             raise Stop
 
     with pytest.raises(Stop):
-        jumping(on_event=stop)
-    folder, events = jumping()
+        jumping("halved", on_event=stop)
+    folder, events = jumping("halved")
     assert any("going on after step 60" in line for line in events)
     assert not any("jumped" in line for line in events)
-    np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)
+    np.testing.assert_allclose(read_losses(folder), read_losses(whole[0]), rtol=1e-4)
 
 
-def test_after_three_times_it_ends_and_keeps_the_good_state(jumping, monkeypatch):
-    monkeypatch.setattr(Jumping, "calm_after", 9)
+def test_after_three_times_it_ends_and_keeps_the_good_state(jumping):
     told = []
     with pytest.raises(UserError, match="3 times halved already") as error:
-        jumping(on_event=told.append)
+        jumping("never_calm", on_event=told.append, calm_after=9)
     assert "\n" not in str(error.value)
     assert "the state after step 60 is kept" in str(error.value)
     assert [line.partition("rate (")[2] for line in told] == [

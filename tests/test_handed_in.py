@@ -2,13 +2,13 @@
 
 import json
 import runpy
-import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw_photo
+from conftest import ROOT, draw_photo, run_script_here
 from tiny import command_of, read_losses, read_state, tiny_options
 
 import fst
@@ -32,23 +32,15 @@ def run_example(options, monkeypatch, capsys):
 
     def run(name, **changes):
         _, *words = command_of({**options, **changes})
-        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        assert stop.value.code == 0
-        return capsys.readouterr().out, loop.Path(options["output"]) / "tiny"
+        done = run_script_here(EXAMPLES / name, words, monkeypatch, capsys)
+        assert done.code == 0
+        return done.out, Path(options["output"]) / "tiny"
 
     return run
 
 
 def card_of(folder):
     return json.loads((folder / "style.json").read_text())
-
-
-@pytest.fixture
-def steps_only(monkeypatch):
-    """Lets runs end after their last step: what is written then takes longer than the steps."""
-    monkeypatch.setattr(loop, "_finish", lambda *_: None)
 
 
 def run(options, **given):

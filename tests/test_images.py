@@ -93,11 +93,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "/page": (200, {"Content-Type": "text/html"}, PAGE),
             "/empty": (200, {}, b""),
             "/announced": (200, {"Content-Length": str(files.MAX_BYTES + 1)}, b""),
-            "/endless": (200, {}, b"x" * 5000),
+            "/endless": (200, {}, bytes(files.MAX_BYTES)),
+            "/longer": (200, {}, bytes(files.MAX_BYTES + 1)),
             "/short": (200, {"Content-Length": "999999"}, b"x" * 100),
         }.get(self.path, (404, {}, b"gone"))
         self.send_response(status)
-        if self.path != "/endless":
+        if self.path not in ("/endless", "/longer"):
             headers = {"Content-Length": str(len(body)), **headers}
         for header in headers.items():
             self.send_header(*header)
@@ -146,12 +147,10 @@ def test_bad_answers_end_in_one_line(server, path, says):
     assert says in one_line(error)
 
 
-def test_download_without_a_length_is_capped_while_it_comes(server, monkeypatch):
-    monkeypatch.setattr(files, "MAX_BYTES", 4999)
+def test_download_without_a_length_is_capped_while_it_comes(server):
     with pytest.raises(ImageError, match="is larger than"):
-        files.read_bytes(server + "/endless")
-    monkeypatch.setattr(files, "MAX_BYTES", 5000)
-    assert len(files.read_bytes(server + "/endless")) == 5000
+        files.read_bytes(server + "/longer")
+    assert len(files.read_bytes(server + "/endless")) == files.MAX_BYTES
 
 
 def test_slow_download_is_given_up(server, monkeypatch):
@@ -219,20 +218,17 @@ def test_bad_paths_end_in_one_line(tmp_path, monkeypatch):
         assert one_line(error).startswith(files.shown(path))
 
 
-def test_unreadable_file(tmp_path, monkeypatch):
-    (tmp_path / "a.jpg").write_bytes(b"abc")
-
-    def refuse(path, name):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-    monkeypatch.setattr(files, "open_regular", refuse)  # Root may read everything, so no chmod.
-    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read: Permission denied"):
+@pytest.mark.skipif(not os.path.isfile("/proc/self/mem"), reason="needs a file nobody can read")
+def test_unreadable_file(tmp_path):
+    # Root may read everything that others may not; of this one nobody can read the beginning.
+    (tmp_path / "a.jpg").symlink_to("/proc/self/mem")
+    with pytest.raises(ImageError, match=r"a\.jpg: cannot be read: Input/output error"):
         files.read_bytes(tmp_path / "a.jpg")
 
 
-def test_huge_file_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_MAX_FILE_BYTES", 2)
-    (tmp_path / "film.gif").write_bytes(b"abc")
+def test_huge_file_is_not_read(tmp_path):
+    with open(tmp_path / "film.gif", "wb") as file:
+        file.truncate(2 * 10**9 + 1)  # A hole, which takes no room.
     with pytest.raises(ImageError, match="too large"):
         files.read_bytes(tmp_path / "film.gif")
 
@@ -453,14 +449,17 @@ def test_colour_profile_leaves_alpha_alone():
 
 @pytest.mark.parametrize(
     ("title", "shown"),
-    [("\x1b[2J\x07Wide\n\tgamut", "[2JWide gamut"), ("", "unnamed"), (None, "unnamed")],
+    [("\x1b[2J\x07Wide\n\tgo", "[2JWide go"), ("", "unnamed"), (None, "unnamed")],
 )
 def test_names_of_profiles_cannot_steer_the_terminal(title, shown):
-    class Profile:
-        class profile:  # noqa: N801, as Pillow calls it.
-            profile_description = title
-
-    assert images._title_of(Profile) == shown
+    data = swapped_profile()
+    if title is None:
+        data = data.replace(b"desc", b"tmp!")
+    else:
+        whole = "Swap built-in"
+        data = data.replace(whole.encode("utf-16-be"), title.ljust(len(whole)).encode("utf-16-be"))
+    picture = load(encode(GRADIENT, icc_profile=data))
+    assert picture.notes == (f"colour profile '{shown}' converted to sRGB",)
 
 
 def test_srgb_profile_changes_nothing():
@@ -656,12 +655,10 @@ def test_broken_exif_does_not_lose_the_photo(broken):
     assert images.decode_crop(data, 16, 16, (0, 0), False).shape == (16, 16, 3)
 
 
-def test_exif_that_cannot_be_read_at_all(monkeypatch):
-    def fail(image):
-        raise struct.error
-
-    monkeypatch.setattr(Image.Image, "getexif", fail)
-    picture = load(encode(GRADIENT))
+@pytest.mark.parametrize("broken", [b"Exif\0\0II*\0", b"junk"])
+def test_exif_that_cannot_be_read_at_all(broken):
+    """In a PNG Pillow raises for it, where in a JPEG it warns."""
+    picture = load(encode(GRADIENT, exif=broken))
     np.testing.assert_array_equal(picture.rgb, GRADIENT)
     assert (picture.exif, picture.notes) == (None, ("EXIF cannot be read, left out",))
 
@@ -749,37 +746,39 @@ def test_whatever_the_decoder_raises_becomes_an_image_error(monkeypatch, raised)
 
 @pytest.mark.parametrize("side", [17_000, 30_000])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_bomb_is_refused_before_it_is_decoded(monkeypatch, side):
-    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("decoded"))
+def test_bomb_is_refused_before_it_is_decoded(side):
+    # It has no pixels at all: decoded, it would be called damaged.
     with pytest.raises(ImageError, match="more than 250 million pixels"):
         load(png(side, side, 8, 2, []))
 
 
-def test_large_picture_below_the_limit_does_not_warn_and_the_limit_is_put_back(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow would refuse from 200 pixels on.
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load(encode(GRADIENT)).rgb.shape == GRADIENT.shape
-    assert Image.MAX_IMAGE_PIXELS == 100
+def test_large_picture_below_the_limit_does_not_warn_and_the_limit_is_put_back():
+    before = Image.MAX_IMAGE_PIXELS
+    for side in (10_000, 15_000):  # Pillow would warn of the one and refuse the other.
+        assert side**2 > before * (1 if side == 10_000 else 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert images.count_pixels("memory", png(side, side, 8, 2, [])) == side**2
+    assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_the_limit_is_put_back_when_threads_overlap(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 123)
+def test_the_limit_is_put_back_when_threads_overlap():
+    before = Image.MAX_IMAGE_PIXELS
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with images._own_pixel_limit():
+        with images.own_pixel_limit():
             inside.set()
             leave.wait(5)
 
     thread = threading.Thread(target=hold)
     thread.start()
     assert inside.wait(5)
-    with images._own_pixel_limit():
+    with images.own_pixel_limit():
         leave.set()
         thread.join()
         assert Image.MAX_IMAGE_PIXELS == images.MAX_PIXELS
-    assert Image.MAX_IMAGE_PIXELS == 123
+    assert before == Image.MAX_IMAGE_PIXELS != images.MAX_PIXELS
 
 
 # --- Arrays --------------------------------------------------------------------------------------
@@ -867,14 +866,18 @@ def test_decode_crop_of_the_whole_square_keeps_every_pixel():
     np.testing.assert_array_equal(crop, picture)
 
 
-def test_decode_crop_decodes_large_jpegs_at_reduced_scale(monkeypatch):
-    data = encode(smooth(960, 1280), "JPEG")
-    sizes = []
-    split = images._split_alpha
-    monkeypatch.setattr(images, "_split_alpha", lambda im: (sizes.append(im.size), split(im))[1])
-    images.decode_crop(data, 100, 120, (0, 0), False)
-    images.decode_crop(data, 100, 121, (0, 0), False)
-    assert sizes == [(160, 120), (320, 240)]
+@pytest.mark.parametrize(("resize_to", "size"), [(120, (160, 120)), (121, (320, 240))])
+def test_decode_crop_decodes_large_jpegs_at_reduced_scale(resize_to, size):
+    noise = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), dtype=np.uint8)
+    data = encode(noise, "JPEG")
+    found = images.decode_crop(data, 100, resize_to, (0, 0), False)
+    # Noise looks different at every scale at which it is decoded.
+    for scale in ((160, 120), (320, 240), (640, 480), (1280, 960)):
+        with Image.open(io.BytesIO(data)) as image:
+            image.draft(None, scale)
+            assert image.size == scale
+            wanted = images.crop(np.asarray(image), 100, resize_to, (0, 0), False)
+        assert np.array_equal(found, wanted) == (scale == size)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16", "F"])
@@ -1006,17 +1009,12 @@ def test_what_a_format_cannot_hold(tmp_path, suffix, longest):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_full_disk_leaves_the_old_picture_and_no_litter(tmp_path, monkeypatch):
+def test_full_disk_leaves_the_old_picture_and_no_litter(tmp_path, fill_disk_at):
     path = tmp_path / "a.png"
     images.save_picture(path, GRADIENT)
     before = path.read_bytes()
 
-    def write_some(temporary, data):
-        with open(temporary, "wb") as file:
-            file.write(data[:10])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", write_some)
+    fill_disk_at(lambda full: full == path)
     with pytest.raises(ImageError, match=r"a\.png: cannot be written: No space left") as error:
         images.save_picture(path, 255 - GRADIENT)
     one_line(error)

@@ -1,7 +1,6 @@
 """infer.py as a user meets it: inputs, names, formats, mistakes and interruptions."""
 
 import dataclasses
-import errno
 import functools
 import http.server
 import os
@@ -24,10 +23,11 @@ import fst
 from fst import checkpoint
 from fst.batch import command as infer
 from fst.batch import inference, plan
-from fst.config import _INFERENCE_RANGES, InferenceConfig, flag_of
+from fst.config import InferenceConfig, flag_of
 from fst.errors import UserError
 from fst.media import images
 from fst.stylize import look
+from fst.stylize.stylizer import SharedNetwork, Stylizer
 
 
 @pytest.fixture(scope="session")
@@ -42,14 +42,13 @@ def waves(load_once, styles):
 
 
 @pytest.fixture
-def stylise(styles, load_once, monkeypatch, capsys):
+def stylise(styles, load_once, loading, monkeypatch, capsys):
     """Runs `infer.py waves ARGUMENTS...` in this process, which has TensorFlow already."""
-    from fst.stylize import stylizer
 
     def load_all(trained, engine, precision):
         return {n: load_once(style.folder, "", engine, precision) for n, style in trained.items()}
 
-    monkeypatch.setattr(stylizer, "load_all", load_all)
+    loading.by = load_all
     before = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments):
@@ -108,13 +107,15 @@ def test_one_photo_to_a_folder(stylise, tmp_path, output):
 
 
 @pytest.mark.parametrize(
-    "suffix", [".jpg", ".JPEG", ".png", ".webp", ".avif", ".bmp", ".tiff", ".gif"]
+    ("suffix", "file_format"),
+    [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".tiff", "TIFF")]
+    + [(f".{name.lower()}", name) for name in ("PNG", "WEBP", "AVIF", "BMP", "GIF")],
 )
-def test_suffix_of_the_output_file_decides_the_format(stylise, tmp_path, suffix):
+def test_suffix_of_the_output_file_decides_the_format(stylise, tmp_path, suffix, file_format):
     output = tmp_path / f"b{suffix}"
     assert stylise(write(tmp_path / "a.png"), "-o", output).code == 0
     with Image.open(output) as image:
-        assert image.format == images._FORMAT_OF[suffix.lower()]
+        assert image.format == file_format
         assert image.size == (56, 40)
 
 
@@ -348,8 +349,12 @@ def test_ranges_of_the_look(option, value):
 
 def test_every_number_has_a_range():
     fields = dataclasses.fields(InferenceConfig)
-    numbers = {field.name for field in fields if field.type in (int, float)}
-    assert numbers == {name for name, _, _ in _INFERENCE_RANGES}
+    numbers = {field.name: field.type for field in fields if field.type in (int, float)}
+    assert len(numbers) > 5
+    for name, kind in numbers.items():
+        for value in (-(10**9), *((float("nan"), float("inf")) if kind is float else ())):
+            with pytest.raises(UserError, match=f"^{name} must be from "):
+                InferenceConfig("waves", ("a.jpg",), "b.jpg", **{name: kind(value)})
 
 
 @pytest.mark.parametrize("strength", [-1, 1.1, float("nan")])
@@ -639,7 +644,7 @@ def test_output_around_the_input(stylise, trip, tmp_path):
     assert (tmp_path / "noon" / "sun.webp").exists()
 
 
-def test_skip_existing(stylise, trip, tmp_path, monkeypatch):
+def test_skip_existing(stylise, loading, trip, tmp_path):
     arguments = (trip, "-o", tmp_path / "out", "--recursive", "--skip-existing")
     assert stylise(*arguments).code == 0
     kept = tmp_path / "out" / "start.JPG"
@@ -650,7 +655,7 @@ def test_skip_existing(stylise, trip, tmp_path, monkeypatch):
     assert done.out == f"1 of 3 stylised into {tmp_path / 'out'}; 2 skipped, there already\n"
     assert kept.read_bytes() == b"kept"
     assert (tmp_path / "out" / "day1" / "sea.png").exists()
-    monkeypatch.setattr(inference, "stylise", None)  # With nothing to do no style is loaded.
+    loading.by = None  # With nothing to do no style is loaded.
     done = stylise(*arguments)
     assert (done.code, done.out.split(";")[1]) == (0, " 3 skipped, there already\n")
 
@@ -676,9 +681,9 @@ def test_two_formats_of_one_name_become_two_pictures(stylise, tmp_path):
     assert files(tmp_path / "out") == ["a-2.webp", "a.webp"]
 
 
-def test_a_bar_on_a_terminal_only(stylise, trip, tmp_path, monkeypatch):
+def test_a_bar_on_a_terminal_only(stylise, trip, tmp_path, on_a_terminal):
     assert stylise(trip, "-o", tmp_path / "out", "--recursive").err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    on_a_terminal()
     assert "3/3" in stylise(trip, "-o", tmp_path / "out", "--recursive").err
     assert stylise(trip / "start.JPG", "-o", tmp_path / "one.png").err == ""
 
@@ -723,7 +728,7 @@ def test_password_of_an_address_is_never_shown(stylise, server, tmp_path):
     ],
 )
 def test_names_of_addresses_are_safe_file_names(url, name):
-    assert str(plan._name_of_url(url)) == name
+    assert str(plan.name_of_url(url)) == name
 
 
 # --- Failures ------------------------------------------------------------------------------------
@@ -744,10 +749,8 @@ def test_broken_files_are_named_and_the_others_done(stylise, trip, tmp_path):
     assert len(files(tmp_path / "out")) == 3
 
 
-def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, monkeypatch):
-    from fst.stylize import stylizer
-
-    load_all = stylizer.load_all
+def test_too_little_memory_names_the_size_and_the_flag(stylise, loading, trip, tmp_path):
+    load_all = loading.by
 
     def limited(*arguments):
         ((name, style),) = load_all(*arguments).items()
@@ -759,7 +762,7 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
 
         return {name: call}
 
-    monkeypatch.setattr(stylizer, "load_all", limited)
+    loading.by = limited
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
     assert len(done.err.splitlines()) == 1
@@ -767,24 +770,24 @@ def test_too_little_memory_names_the_size_and_the_flag(stylise, trip, tmp_path, 
     assert files(tmp_path / "out") == ["day1/noon/sun.webp", "start.JPG"]
 
 
-def test_too_little_memory_at_a_scale_names_it(stylise, tmp_path, monkeypatch):
-    from fst.stylize import stylizer
-
+def test_too_little_memory_at_a_scale_names_it(stylise, loading, tmp_path):
     def exhausted(image, **_):
         raise MemoryError
 
-    monkeypatch.setattr(stylizer, "load_all", lambda *_: {"waves": exhausted})
+    loading.by = lambda *_: {"waves": exhausted}
     done = stylise(write(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--scale", 2)
     assert done.code == 1
     assert "a.png: 56x40 px at --scale 2 do not fit in memory; lower it, or give" in done.err
 
 
 def test_a_picture_too_large_for_the_engine_is_named_by_its_size(styles):
-    def exhausted(_):
+    def exhausted(*_):
         raise MemoryError
 
-    style = fst.load("waves", styles)
-    style._run = exhausted
+    waves = checkpoint.find("waves", styles)
+    network = SharedNetwork(waves)
+    network.run = exhausted
+    style = Stylizer(waves, network=network)
     with pytest.raises(MemoryError, match="20x30 px"):
         style(draw_photo(1, 30, 20))
 
@@ -796,18 +799,11 @@ FULL_DISK = (
 
 
 def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
-    stylise, trip, tmp_path, monkeypatch
+    stylise, trip, tmp_path, fill_disk_at, cores
 ):
     old, tries = write(tmp_path / "out" / "start.JPG").read_bytes(), []
-
-    def full(path, data):
-        tries.append(path)
-        with open(path, "wb") as file:
-            file.write(data[:100])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)  # Two write at once.
+    fill_disk_at(lambda path: tries.append(path) or True)
+    cores(2)  # Two write at once.
     done = stylise(trip, "-o", tmp_path / "out", "--recursive")
     assert done.code == 1
     lines = done.err.splitlines()

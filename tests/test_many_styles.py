@@ -7,16 +7,16 @@ import shutil
 import time
 
 import forks
+import keras
 import numpy as np
 import pytest
 from conftest import draw_photo, weights_of, write_gallery
 from PIL import Image
-from tiny import command_of, contents, litter, read_losses, read_state, tiny_options
+from tiny import AtEnd, AtStep, command_of, contents, litter, read_losses, read_state, tiny_options
 
 from fst import checkpoint
 from fst.config import TrainingConfig
 from fst.errors import UserError
-from fst.training import gallery, loop
 from fst.training.data import open_photos
 from fst.training.loop import train
 from fst.training.style_images import open_styles
@@ -43,16 +43,16 @@ def many(pictures, photos, vgg_file, tmp_path_factory):
     return tiny_options(photos, pictures, vgg_file, output, holdout=2, **several)
 
 
-def run(options, on_progress=None, **changes):
+def run(options, *callbacks, on_progress=None, **changes):
     """Trains; returns the `Checkpoint` and what was told of on the way."""
-    events = []
-    return train(TrainingConfig(**{**options, **changes}), on_progress, events.append), events
+    events, config = [], TrainingConfig(**{**options, **changes})
+    return train(config, on_progress, events.append, callbacks=callbacks), events
 
 
-def refused(options, **changes):
-    """The line with which a run does not begin."""
+def refused(options, *callbacks, **changes):
+    """The line with which a run does not begin, or ends."""
     with pytest.raises(UserError) as error:
-        run(options, **changes)
+        run(options, *callbacks, **changes)
     assert "\n" not in str(error.value)
     return error.value.for_command_line()
 
@@ -135,18 +135,13 @@ def test_which_style_a_photo_gets_depends_on_seed_and_step_alone(photos):
     assert (styles(seed=2) != whole).any()
 
 
-def test_stopped_and_gone_on_with_is_as_uninterrupted(many, trained, tmp_path, monkeypatch):
-    class Stopping(loop.TrainingStep):
-        def __call__(self, batch):
-            if self.optimizer.iterations == 7:
-                raise KeyboardInterrupt
-            return super().__call__(batch)
+def test_stopped_and_gone_on_with_is_as_uninterrupted(many, trained, tmp_path):
+    def stop(model):
+        raise KeyboardInterrupt
 
     options = {**many, "output": str(tmp_path)}
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "TrainingStep", Stopping)
-        with pytest.raises(KeyboardInterrupt):
-            run(options)
+    with pytest.raises(KeyboardInterrupt):
+        run(options, AtStep(7, stop))
     again, events = run(options)
     assert any("going on after step 5 of 14" in event for event in events)
     np.testing.assert_allclose(
@@ -253,20 +248,21 @@ def test_an_empty_folder(many, tmp_path):
 # --- From a gallery ------------------------------------------------------------------------------
 
 
-def test_starts_from_the_style_that_paints_nearest(garden, monkeypatch):
+class Begun(Exception):
+    """A run is about to take its first step."""
+
+
+class AtBeginning(keras.callbacks.Callback):
+    """Ends a run before its first step; `weights` are those that it begins with."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = weights_of(self.model.network)
+        raise Begun
+
+
+def test_starts_from_the_style_that_paints_nearest(garden):
     """The gallery's style is found that the new picture was painted by."""
     base = checkpoint.find_folder("garden", garden["output"])
-    chosen = {}
-
-    class Watched(loop.TrainingStep):
-        def __init__(self, *args):
-            super().__init__(*args)
-            chosen["step"] = self
-
-    monkeypatch.setattr(loop, "TrainingStep", Watched)
-    monkeypatch.setattr(loop, "run_steps", lambda *_: None)
-    monkeypatch.setattr(loop, "_finish", lambda *_: None)
-    monkeypatch.setattr(loop, "_wrap_up", lambda target, _: target)
     photo = open_photos(garden["content"]).pictures(open_photos(garden["content"]), 96)
     _, photo = next(iter(photo))
     for name in ("moss", "reef", "birch"):
@@ -274,10 +270,14 @@ def test_starts_from_the_style_that_paints_nearest(garden, monkeypatch):
         painted = np.asarray(network(photo[None]))[0].round().astype(np.uint8)
         path = f"{garden['output']}/{name}.png"
         Image.fromarray(painted).save(path)
-        _, events = run(garden, style=path, name=f"new_{name}", content_weight=0.0, tv_weight=0.0)
+        changes = {"style": path, "name": f"new_{name}", "content_weight": 0.0, "tv_weight": 0.0}
+        events, beginning = [], AtBeginning()
+        config = TrainingConfig(**{**garden, **changes})
+        with pytest.raises(Begun):
+            train(config, None, events.append, callbacks=[beginning])
         assert any(f"starts from {name}, the nearest" in event for event in events), events
         wanted = weights_of(network)
-        for layer, arrays in weights_of(chosen["step"].network).items():
+        for layer, arrays in beginning.weights.items():
             for one, other in zip(arrays, wanted[layer], strict=True):
                 np.testing.assert_array_equal(one, other)
     assert base.styles()[0]["name"] == "moss"
@@ -374,40 +374,26 @@ def test_adding_again(adding, pictures):
     assert contents(folder) != before
 
 
-def test_a_gallery_that_changed_meanwhile_is_left_alone(adding, monkeypatch):
+def test_a_gallery_that_changed_meanwhile_is_left_alone(adding):
     root = adding["output"]
-    add = gallery.add
-
-    def later(*args):
-        write_gallery(f"{root}/garden", ["moss", "reef", "birch"], seed=77)
-        return add(*args)
-
-    monkeypatch.setattr(gallery, "add", later)
-    assert "has changed since" in refused(adding)
+    change = AtEnd(lambda: write_gallery(f"{root}/garden", ["moss", "reef", "birch"], seed=77))
+    assert "has changed since" in refused(adding, change)
     assert len(checkpoint.find_folder("garden", root).styles()) == 3
     assert not litter(checkpoint.find_folder("garden", root).folder.parent)
 
 
-def test_killed_before_it_was_added_it_is_added_next_time(adding, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(gallery, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            run(adding)
-    done, _ = run(adding)
-    assert done.styles()[-1]["name"] == "cedar"
-    assert not os.path.exists(f"{adding['output']}/cedar")
-
-
-def test_a_full_disk_leaves_the_gallery_whole(adding, monkeypatch):
+def test_a_full_disk_leaves_the_gallery_whole_and_the_style_is_added_next_time(
+    adding, fill_disk_at
+):
     folder = checkpoint.find_folder("garden", adding["output"]).folder
     before = contents(folder)
-    write = checkpoint.Checkpoint.write_weights
-
-    def full(self, network):
-        if self.folder.name.startswith(".fst-"):
-            raise OSError(28, "No space left on device")
-        write(self, network)
-
-    monkeypatch.setattr(checkpoint.Checkpoint, "write_weights", full)
+    # Those of the gallery's new copy, not those of the style.
+    fill_disk_at(lambda path: (path.parent.name[:5], path.suffix) == (".fst-", ".h5"))
     assert "make room" in refused(adding)
     assert contents(folder) == before
+    assert not litter(folder.parent)
+    fill_disk_at(lambda path: False)
+    done, events = run(adding)
+    assert "already trained" in events[0]
+    assert done.styles()[-1]["name"] == "cedar"
+    assert not os.path.exists(f"{adding['output']}/cedar")

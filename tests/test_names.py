@@ -1,5 +1,6 @@
 """Names of files that are no text, or more than text: done like others, and shown in full."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -77,17 +78,19 @@ def test_what_is_shown(name, text):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
-def test_commands_print_whatever_the_terminal_knows(monkeypatch, encoding):
+def test_commands_print_whatever_the_terminal_knows(encoding):
     encoding, _, handler = encoding.partition(":")
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, handler or "strict") for _ in range(2)]
-    monkeypatch.setattr(sys, "stdout", streams[0])
-    monkeypatch.setattr(sys, "stderr", streams[1])
 
     def main():
         print(f"wrote {LATIN} → 写")
         raise UserError(f"{LATIN}: →")
 
-    with pytest.raises(SystemExit) as stop:
+    with (
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+        pytest.raises(SystemExit) as stop,
+    ):
         errors.run(main)
     assert stop.value.code == 2
     for stream, text in zip(streams, (r"wrote caf\xe9.jpg", r"error: caf\xe9.jpg:"), strict=True):
@@ -210,7 +213,7 @@ def test_a_folder_of_bad_photos_whose_own_name_is_no_text(style, vgg_file, tmp_p
     folder.mkdir()
     (folder / "a.jpg").write_text("no photo")
     config = TrainingConfig(**tiny_options(folder, style, vgg_file, tmp_path / "out"))
-    with pytest.raises(UserError, match="--content"):
+    with pytest.raises(UserError, match=r"^content"):
         loop.train(config)
 
 
@@ -224,7 +227,7 @@ def test_the_card_of_a_style_picture_whose_name_is_no_text(tmp_path):
 
 def test_where_tensorflow_cannot_write_is_said_before_anything_slow(photos, style, tmp_path):
     folder = tmp_path / os.fsdecode(b"caf\xe9")
-    told = r"--output .*caf\\xe9.*not UTF-8; name another"
+    told = r"^output .*caf\\xe9.*not UTF-8; name another"
     trained = TrainingConfig(**tiny_options(photos, style, "no_such_file.h5", folder))
     with pytest.raises(UserError, match=told):
         loop.train(trained)
@@ -256,6 +259,6 @@ def test_a_message_on_the_page():
 def test_the_result_of_a_comparison(tmp_path):
     from fst.comparison import measure
 
-    assert measure._name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
-    assert measure._name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
-    assert measure._name("https://ada:secret@example.org") == "example.org"
+    assert measure.printed_name(str(tmp_path / LATIN)) == "caf\ufffd.jpg"
+    assert measure.printed_name("https://ada:secret@example.org/caf%e9.jpg?size=1") == "caf%e9.jpg"
+    assert measure.printed_name("https://ada:secret@example.org") == "example.org"

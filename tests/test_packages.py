@@ -113,9 +113,9 @@ def test_a_missing_data_set_library_is_one_line(run_without, places):
     ]
 
 
-def test_infer_does_without_any_other_engine(run_without, places):
+def test_photos_do_without_any_other_engine_and_without_pyav(run_without, places):
     command = INFER.split()
-    assert run_without("openvino onnx onnxruntime", *command, too_slow="", **places) == (
+    assert run_without("openvino onnx onnxruntime av", *command, too_slow="", **places) == (
         0,
         f"1 of 1 stylised into {places['tmp']}/out.png\n",
         [],

@@ -2,23 +2,12 @@
 
 import io
 
-import pytest
-
-from fst.console import progress
 from fst.console.progress import Progress
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that a test sets: `clock[0]`, in seconds."""
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    return now
 
 
 def told(clock, seconds_each, total):

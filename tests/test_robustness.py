@@ -107,7 +107,7 @@ def test_size_in_is_size_out(waves, tmp_path, kind, height, width, orientation, 
         clear = np.asarray(image.convert("RGBA"))[..., 3] == 0
     if "A" in mode and target in SHOWS_ALPHA:
         hidden = Image.fromarray(np.asarray(drawn.getchannel("A")) == 0)
-        turn = images._TURNS.get(orientation)
+        turn = images.TURNS.get(orientation)
         np.testing.assert_array_equal(clear, hidden if turn is None else hidden.transpose(turn))
     else:
         assert not clear.any()

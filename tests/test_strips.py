@@ -98,18 +98,24 @@ def test_a_large_photo(network):
     assert abs(found.mean() - true.mean()) < 0.05
 
 
-def test_kept_in_files_it_is_the_same(network, monkeypatch):
+@pytest.fixture
+def in_files(monkeypatch):
+    """A function after whose call even the smallest planes are kept in files."""
+    return lambda: monkeypatch.setattr(strips, "_IN_MEMORY", 0)
+
+
+def test_kept_in_files_it_is_the_same(network, in_files):
     image = draw_photo(6, 75, 61)
     in_memory = stylise_in_strips(arranged(network), image, 24)
-    monkeypatch.setattr(strips, "_IN_MEMORY", 0)
+    in_files()
     np.testing.assert_array_equal(stylise_in_strips(arranged(network), image, 24), in_memory)
 
 
-def test_a_full_disk_is_told_in_one_line(network, monkeypatch):
+def test_a_full_disk_is_told_in_one_line(network, in_files, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(strips, "_IN_MEMORY", 0)
+    in_files()
     monkeypatch.setattr(strips.os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"TMPDIR.*smaller") as error:
         stylise_in_strips(arranged(network), draw_photo(7), 24)
@@ -146,19 +152,18 @@ class TestStylizer:
         assert tiled.dtype == np.float32
         np.testing.assert_allclose(tiled, stylise(image), atol=2.5)
 
-    def test_auto_takes_strips_only_when_memory_is_short(self, stylise, monkeypatch):
-        used = []
-        monkeypatch.setattr(strips, "stylise_in_strips", lambda *args: used.append(args) or args[1])
+    def test_auto_takes_strips_only_when_memory_is_short(self, stylise, free_memory):
+        told = []  # Only strips tell how far they are.
         image = draw_photo(3, 64, 64)
-        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**34)
-        stylise(image)
-        assert not used
-        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**20)
-        stylise(image)
-        assert len(used) == 1
+        free_memory(2**34)
+        stylise(image, progress=told.append)
+        assert not told
+        free_memory(2**20)
+        stylise(image, progress=told.append)
+        assert told
 
-    def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, monkeypatch):
-        monkeypatch.setattr(stylizer.memory, "available", lambda: 2**30)
+    def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, free_memory):
+        free_memory(2**30)
         rows = {
             width: stylizer.strip_rows(8600, width, "auto", 450) for width in (2000, 11_600, 60_000)
         }

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_photo
+from conftest import draw_photo, ending_after_the_steps
 from tiny import read_losses, read_state, tiny_options
 
 from fst.callbacks import LossHistory, Previews, SavedState
@@ -15,7 +15,7 @@ from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.models.network import build_network
 from fst.models.style_transfer import StyleTransfer
-from fst.training import loop, state
+from fst.training import state
 from fst.training.data import open_photos
 from fst.training.history import read_history
 from fst.training.loop import TrainingStep, train
@@ -45,8 +45,7 @@ def model_of(config):
 @pytest.fixture(scope="module")
 def trained(config):
     """The network's weights and the losses of `train`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_finish", lambda *_: None)
+    with ending_after_the_steps():
         done = train(config, on_event=lambda line: None)
     return read_state(done.folder), read_losses(done.folder)
 

@@ -18,7 +18,6 @@ from fst.gatys.optimizer import optimize
 from fst.gatys.options import GatysOptions
 from fst.gatys.sweep import combinations, parse_sweep
 from fst.media import grid, images
-from fst.models import perceptual
 
 # --- Reading --------------------------------------------------------------------------------------
 
@@ -78,9 +77,10 @@ def test_axes_keep_their_order():
 def test_what_cannot_be_read_is_one_line(texts, message):
     with pytest.raises(UserError) as caught:
         parse_sweep(texts)
-    assert str(caught.value).startswith("--sweep")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    line = caught.value.for_command_line()
+    assert line.startswith("--sweep")
+    assert message in line
+    assert "\n" not in line
 
 
 def test_two_hundred_are_not_too_many():
@@ -136,10 +136,8 @@ LIGHT = "--content-layers relu2_1 --style-layers relu1_1 --size 64 --style-size 
 
 
 @pytest.fixture
-def try_all(vgg_file, load_vgg_once, monkeypatch, capfd, tmp_path):
+def try_all(kept_vgg, monkeypatch, capfd, tmp_path):
     """Sweeps in this process: `python -m fst.gatys content.png style.png -o sweep.png ...`."""
-    monkeypatch.setattr(perceptual, "load_vgg19", load_vgg_once)
-    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(vgg_file))
     before = signal.getsignal(signal.SIGTERM)
     Image.fromarray(draw_photo(1, 48, 64)).save(tmp_path / "content.png")
     Image.fromarray(draw_photo(2, 64, 48)).save(tmp_path / "style.png")
@@ -171,21 +169,7 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def at(monkeypatch, picture, step, action):
-    """Has `action()` called when this step of this picture is told of."""
-    from fst.console.progress import Reporter
-
-    real = Reporter.step
-
-    def tell(self, one, steps, title):
-        real(self, one, steps, title)
-        if title.startswith(f"picture {picture} ") and one.step == step:
-            action()
-
-    monkeypatch.setattr(Reporter, "step", tell)
-
-
-def interrupt(*_, **__):
+def interrupt():
     raise KeyboardInterrupt
 
 
@@ -264,16 +248,11 @@ def test_pictures_of_different_sizes_and_scales(try_all, drawn):
 
 
 @pytest.mark.parametrize("moment", ["in a picture", "between pictures"])
-def test_ctrl_c_keeps_what_is_done(try_all, drawn, tmp_path, monkeypatch, moment):
+def test_ctrl_c_keeps_what_is_done(try_all, kept_vgg, drawn, tmp_path, at_step, moment):
     if moment == "in a picture":
-        at(monkeypatch, 3, 2, interrupt)
+        at_step(2, interrupt, "picture 3 ")
     else:  # While the next one's graph is built: there is no step of it yet.
-        at(
-            monkeypatch,
-            2,
-            3,
-            lambda: monkeypatch.setattr("fst.gatys.optimizer._loss_and_gradient", interrupt),
-        )
+        at_step(3, lambda: setattr(kept_vgg, "before_use", interrupt), "picture 2 ")
     done = try_all("seed=1,2", "style_weight=1,2,3", flags="--init noise")
     assert done.code == 130
     assert done.out.startswith("2 of 6 pictures: ")
@@ -287,10 +266,10 @@ def test_ctrl_c_keeps_what_is_done(try_all, drawn, tmp_path, monkeypatch, moment
         assert image.height > 2 * 48
 
 
-def test_ctrl_c_before_the_first_is_done_writes_nothing(try_all, tmp_path, monkeypatch):
+def test_ctrl_c_before_the_first_is_done_writes_nothing(try_all, tmp_path, at_step):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sweep.csv").write_text("of another sweep")
-    at(monkeypatch, 1, 2, interrupt)
+    at_step(2, interrupt, "picture 1 ")
     done = try_all("seed=1,2")
     assert (done.code, done.out) == (130, "")
     assert done.err.splitlines()[-1] == "stopped"
@@ -339,10 +318,8 @@ def test_the_first_that_fails_ends_it(try_all, tmp_path):
 def test_mistakes_are_one_line_before_any_computing(
     try_all, tmp_path, monkeypatch, axes, flags, message
 ):
-    def too_early(*_, **__):
-        raise AssertionError("VGG19 is loaded before the sweep is checked")
-
-    monkeypatch.setattr(perceptual, "load_vgg19", too_early)
+    # Were VGG19 loaded before the sweep is checked, its own error would come first.
+    monkeypatch.setenv("FST_VGG19_WEIGHTS", str(tmp_path / "none.h5"))
     done = try_all(*axes, flags=flags)
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(r"error: .*\n", done.err)
@@ -352,24 +329,16 @@ def test_mistakes_are_one_line_before_any_computing(
 
 @pytest.mark.parametrize("full", ["sweep.png", "sweep.csv"])
 def test_one_file_that_cannot_be_written_does_not_lose_the_other(
-    try_all, tmp_path, monkeypatch, full
+    try_all, tmp_path, fill_disk_at, spare, full
 ):
-    atomic_path = sweep.files.atomic_path
-
-    def refuse(path):
-        if Path(path) == tmp_path / "out" / full:
-            raise OSError(28, "No space left on device")
-        return atomic_path(path)
-
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setattr(images.tempfile, "tempdir", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(sweep.files, "atomic_path", refuse)
+    fill_disk_at(lambda path: path == tmp_path / "out" / full)
     done = try_all("seed=1,2")
     assert (done.code, done.out) == (2, "")
     line = done.err.splitlines()[-1]
     assert f"{tmp_path / 'out' / full}: cannot be written" in line
     if full == "sweep.png":
-        assert Path(line.rpartition("the picture is in ")[2]).is_file()
+        rescued = Path(line.rpartition("the picture is in ")[2])
+        assert (rescued.is_file(), rescued.is_relative_to(spare)) == (True, True)
         assert len(table(tmp_path / "out" / "sweep.csv")) == 2
     else:
         assert files(tmp_path / "out") == ["sweep.png"]

@@ -307,9 +307,14 @@ def test_deep_files_with_flipped_bits_are_read_or_named():
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_size_is_checked_before_decoding(monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    assert "million pixels" in refused(write_tiff(drawn(12, 1), 12, GREY))
+def test_size_is_checked_before_decoding():
+    """A few pixels in a file that says to have 400 million: decoded, it would be called damaged."""
+    data = write_tiff(drawn(12, 1), 12, GREY)
+    for tag, side in ((256, 13), (257, 9)):
+        entry = struct.pack("<HHI", tag, 4, 1)
+        assert data.count(entry + struct.pack("<I", side)) == 1
+        data = data.replace(entry + struct.pack("<I", side), entry + struct.pack("<I", 20_000))
+    assert "million pixels" in refused(data)
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -322,7 +327,7 @@ def test_deep_files_are_turned_upright_and_keep_their_exif(orientation, big):
     )
     picture = load(data)
     level = Image.fromarray(np.rint(samples * 255 / 4095).astype(np.uint8))
-    turn = images._TURNS.get(orientation)
+    turn = images.TURNS.get(orientation)
     wanted = level if turn is None else level.transpose(turn)
     np.testing.assert_array_equal(picture.rgb, np.asarray(wanted))
     if big:

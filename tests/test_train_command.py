@@ -227,8 +227,9 @@ class TestVgg:
             HTTPS_PROXY=nowhere,
         )
         assert "https://storage.googleapis.com" in line
-        assert str(cache) in line
-        assert "--vgg-weights" in line
+        assert "URL fetch failure" in line
+        assert str(cache / "models") in line
+        assert "--vgg-weights or FST_VGG19_WEIGHTS" in line
         assert not (tmp_path / "out").exists()
 
 

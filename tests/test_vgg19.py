@@ -106,11 +106,11 @@ def test_they_are_those_of_the_layers_down_to_conv4_2(embedded):
         assert kernel.dtype == bias.dtype == np.float32
         steps = np.abs(kernel).max(axis=(0, 1, 2)) / vgg19.TOP
         assert (steps > 0).all(), name
-        found = embedded._vgg.get_layer(name).get_weights()
+        found = embedded.network.get_layer(name).get_weights()
         np.testing.assert_array_equal(found[0], kernel)
         np.testing.assert_array_equal(found[1], bias)
-    assert embedded._vgg.layers[-1].name == "block4_conv2"
-    assert embedded._vgg.trainable_weights == []
+    assert embedded.network.layers[-1].name == "block4_conv2"
+    assert embedded.network.trainable_weights == []
 
 
 def test_they_are_loaded_within_a_second():

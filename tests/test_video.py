@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 import weakref
 from fractions import Fraction
@@ -25,15 +24,16 @@ RATE = Fraction(24)
 
 
 def encode(
-    path, pictures, times=None, *, sounds=(), codec="libx264", colours=("bt709", 1), **set_to
-):
-    """Writes a video of uint8 `[H, W, 3]` pictures, at `times` in 1/600 s, with tones.
+    path, pictures, times=None, *, rate=RATE, sounds=(), codec="libx264", colours=("bt709", 1),
+    **set_to,
+):  # fmt: skip
+    """Writes a video of uint8 `[H, W, 3]` pictures, at `times` in 1/600 s or `rate`, with tones.
 
     `sounds` names a codec for each track; `set_to` are attributes of the stream of the picture.
     """
     matrix, full_range = MATRICES[colours[0]][0], colours[1]
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=RATE, options={"crf": "12", "preset": "veryfast"})
+        stream = out.add_stream(codec, rate=rate, options={"crf": "12", "preset": "veryfast"})
         stream.pix_fmt = set_to.pop("pix_fmt", "yuv420p")
         if turn := set_to.pop("turn", None):
             stream.set_display_rotation(*turn)
@@ -43,7 +43,7 @@ def encode(
         context.color_range, context.colorspace = full_range, matrix
         for name in sounds:
             tracks.append(out.add_stream(name, rate=48_000))
-        step = Fraction(1, 600) if times else 1 / RATE
+        step = Fraction(1, 600) if times else 1 / rate
         for index, picture in enumerate(pictures):
             if not index:
                 stream.height, stream.width = picture.shape[:2]
@@ -60,7 +60,7 @@ def encode(
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
         for number, track in enumerate(tracks):
-            _add_tone(out, track, (index + 1) / RATE, 220 * (number + 1))
+            _add_tone(out, track, (index + 1) / rate, 220 * (number + 1))
     return path
 
 
@@ -173,9 +173,8 @@ def test_frames_keep_their_times_where_the_rate_varies(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(15), Fraction(60)])
-def test_rates(tmp_path, monkeypatch, rate):
-    monkeypatch.setattr(sys.modules[__name__], "RATE", rate)
-    source = encode(tmp_path / "a.mp4", moving(12))
+def test_rates(tmp_path, rate):
+    source = encode(tmp_path / "a.mp4", moving(12), rate=rate)
     for suffix in (".mp4", ".mkv"):
         video.stylise_video(source, tmp_path / f"b{suffix}", same)
         assert float(stream_of(tmp_path / f"b{suffix}")["rate"]) == pytest.approx(float(rate))
@@ -528,8 +527,8 @@ def test_a_file_that_ends_early_gives_what_it_holds(tmp_path):
     assert any("ends early" in note or "damaged" in note for note in notes)
 
 
-def test_a_file_damaged_inside_gives_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 32)  # So many threads would lose more.
+def test_a_file_damaged_inside_gives_the_rest(tmp_path, cores):
+    cores(32)  # So many threads would lose more.
     frames = moving(24)
     for codec, pixels in (("libx264", "yuv420p"), ("png", "rgb24")):
         source = encode(tmp_path / "a.mov", frames, codec=codec, pix_fmt=pixels)
@@ -769,34 +768,21 @@ def test_a_pipe_among_videos_is_named(command, tmp_path, name):
     assert len(err.splitlines()) == 1
 
 
-def test_without_pyav_photos_work_and_videos_say_what_to_install(command, tmp_path, monkeypatch):
-    source = encode(tmp_path / "a.mp4", moving(3))
-    photo = tmp_path / "c.png"
-    Image.fromarray(draw_photo(1, 40, 40)).save(photo)
-    monkeypatch.setitem(sys.modules, "av", None)
-    code, _, err = command(source, "-o", tmp_path / "b.mp4")
-    assert (code, len(err.splitlines())) == (2, 1)
-    assert "pip install av" in err
-    assert command(photo, "-o", tmp_path / "d.png")[0] == 0
-
-
-def test_too_little_memory_names_the_size_and_the_flag(command, tmp_path, monkeypatch):
-    from fst.stylize import stylizer
-
+def test_too_little_memory_names_the_size_and_the_flag(command, loading, tmp_path):
     def exhausted(image, **_):
         raise MemoryError
 
-    monkeypatch.setattr(stylizer, "load_all", lambda *_: {"waves": exhausted})
+    loading.by = lambda *_: {"waves": exhausted}
     source = encode(tmp_path / "a.mp4", moving(3))
     code, _, err = command(source, "-o", tmp_path / "b.mp4")
     assert code == 1
     assert "a.mp4: 128x96 px do not fit in memory; give --tile 256, or --max-size" in err
 
 
-def test_a_bar_of_frames_on_a_terminal_only(command, tmp_path, monkeypatch):
+def test_a_bar_of_frames_on_a_terminal_only(command, tmp_path, on_a_terminal):
     source = encode(tmp_path / "a.mp4", moving(3))
     assert command(source, "-o", tmp_path / "b.mp4")[2] == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    on_a_terminal()
     assert "/3 [" in command(source, "-o", tmp_path / "b.mp4")[2]
 
 

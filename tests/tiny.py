@@ -98,3 +98,26 @@ def contents(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+class AtStep(keras.callbacks.Callback):
+    """Calls `action(model)` once step `number` of a run is done, and written down."""
+
+    def __init__(self, number, action):
+        super().__init__()
+        self._number, self._action = number, action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self._number:
+            self._action(self.model)
+
+
+class AtEnd(keras.callbacks.Callback):
+    """Calls `action()` once all steps of a run are done and saved: the style is written next."""
+
+    def __init__(self, action):
+        super().__init__()
+        self._action = action
+
+    def on_train_end(self, logs=None):
+        self._action()

@@ -94,7 +94,7 @@ def styles(config):
 def is_video(source):
     """Whether a source, a path or URL, is a video; of an address, only the name is known."""
     if files.is_url(source):
-        return _name_of_url(source).suffix.lower() in video.EXTENSIONS
+        return name_of_url(source).suffix.lower() in video.EXTENSIONS
     return video.is_video(source)
 
 
@@ -160,7 +160,7 @@ def _check_folder(config, output):
 def _photos(given, config, tell):
     """The photos of one INPUT; the name of each, relative to OUTPUT; and whether it is a video."""
     if files.is_url(given):
-        return [(given, _name_of_url(given), False)]
+        return [(given, name_of_url(given), False)]
     path = _existing(given)
     if not path.is_dir():
         return [(path, Path(path.name), is_video(path))]
@@ -196,7 +196,7 @@ def _existing(given):
     return Path(given)
 
 
-def _name_of_url(url):
+def name_of_url(url):
     try:
         last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     except ValueError:  # A broken address, of which the download will tell.
@@ -249,7 +249,7 @@ def _distinct(jobs):
 
 
 def _changes_suffix(job):
-    source = _name_of_url(job.source) if files.is_url(job.source) else Path(job.source)
+    source = name_of_url(job.source) if files.is_url(job.source) else Path(job.source)
     return source.suffix.lower() != job.target.suffix.lower()
 
 

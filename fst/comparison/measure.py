@@ -162,7 +162,7 @@ class Comparison:
                 f"{self._options.size}; its short side needs {MIN_SIZE} px"
             )
         result, pictures = self._measure(photo)
-        result = {"photo": _name(source), **result}
+        result = {"photo": printed_name(source), **result}
         place = self._place(source)
         advice = "make room and run the same command again, the photos that are done are kept"
         with (
@@ -176,7 +176,9 @@ class Comparison:
 
     def _place(self, source):
         """The photo's folder: the same whatever other photos are given, and in which order."""
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(_name(source)).stem)
+        stem = "".join(
+            c if c.isalnum() or c in "-_" else "_" for c in Path(printed_name(source)).stem
+        )
         where = source if files.is_url(source) else str(Path(source).resolve())
         digest = hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
         return self.folder / "photos" / f"{stem[:60]}-{digest[:8]}"
@@ -314,7 +316,7 @@ def _settings(config, trained, options, starts, budgets):
 
     values = {
         "checkpoint": last_part(trained.name),
-        "style": _name(config.style),
+        "style": printed_name(config.style),
         "size": config.size,
         "style_size": options.style_size,
         "budgets": budgets,
@@ -389,5 +391,6 @@ def _likeness(name, one, other):
     }
 
 
-def _name(source):
+def printed_name(source):
+    """How results name a photo: the last part of its path or address, without a password."""
     return last_part(files.without_password(str(source)))

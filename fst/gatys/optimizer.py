@@ -121,7 +121,7 @@ def optimize(
     _check_style_weights(options, styles)
     sizes = scale_sizes(photo_source.scaled(options.size).shape[:2], options.scales)
     features = features or load_vgg19(precision=options.precision, pooling=options.pooling)
-    run = _Run(options, features, on_step)
+    run = Run(options, features, on_step)
     start, interrupted = None, False
     try:
         for height, width in sizes:
@@ -172,8 +172,13 @@ class _Stop(Exception):
     """Ends the optimisers from inside: the budget is used up, or the caller has seen enough."""
 
 
-class _Run:
-    """The state of one optimisation over its scales: the trace, and the best picture so far."""
+class Run:
+    """The state of one optimisation over its scales: the trace, and the best picture so far.
+
+    Args:
+        options: the `GatysOptions`.
+        features, on_step: as for `optimize`.
+    """
 
     def __init__(self, options, features, on_step):
         self.trace = []
@@ -186,8 +191,16 @@ class _Run:
 
     def scale(self, photo, paintings, start):
         """Optimises at one size; all pictures float32 `[H, W, 3]`."""
-        differentiate = _loss_and_gradient(self.options, self._features, photo, paintings)
-        self._size, self._left, self._is_first = photo.shape[:2], self.options.steps, True
+        self.minimise(_loss_and_gradient(self.options, self._features, photo, paintings), start)
+
+    def minimise(self, differentiate, start):
+        """Minimises any function of the picture, from `start`, float32 `[H, W, 3]`.
+
+        Args:
+            differentiate: a function from a float32 `[H, W, 3]` tensor to the four losses and the
+                gradient of the total.
+        """
+        self._size, self._left, self._is_first = start.shape[:2], self.options.steps, True
         optimiser = _lbfgs if self.options.optimizer == "lbfgs" else _adam
         optimiser(self, differentiate, start)
 
@@ -230,10 +243,8 @@ def _lbfgs(run, differentiate, start):
     """Minimises by SciPy's L-BFGS-B, whose bounds keep the pixels in 0-255 (paper, section 2.3).
 
     Args:
-        run: the `_Run`.
-        differentiate: a function from a float32 `[H, W, 3]` tensor to the four losses and the
-            gradient of the total.
-        start: the picture to begin with.
+        run: the `Run`.
+        differentiate, start: as for `Run.minimise`.
     """
     import tensorflow as tf
     from scipy.optimize import Bounds, minimize

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fst import files
 from fst.media import images
 
-_GAP = 6  # px of white between the pictures
+GAP = 6  # px of white between the pictures
 _FONT_SIZE = 22  # px
 
 
@@ -37,28 +37,28 @@ def draw_grid(rows, row_labels, column_labels=()):
         heights[index] = max(heights[index], _measure(label, font)[1])
     left = max((_measure(label, font)[0] for label in left_labels), default=0)
     top = max((_measure(label, font)[1] for label in top_labels), default=0)
-    left, top = left + 2 * _GAP if left else 0, top + 2 * _GAP if top else 0
+    left, top = left + 2 * GAP if left else 0, top + 2 * GAP if top else 0
     size = (
-        left + sum(widths) + _GAP * (len(widths) + 1),
-        top + sum(heights) + _GAP * (len(heights) + 1),
+        left + sum(widths) + GAP * (len(widths) + 1),
+        top + sum(heights) + GAP * (len(heights) + 1),
     )
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    x = left + _GAP
+    x = left + GAP
     for label, width in zip(top_labels, widths, strict=False):
-        place = (x + width // 2, top // 2 + _GAP // 2)
+        place = (x + width // 2, top // 2 + GAP // 2)
         draw.multiline_text(place, label, "black", font, "mm", align="center")
-        x += width + _GAP
-    y = top + _GAP
+        x += width + GAP
+    y = top + GAP
     for label, row, height in zip(left_labels, pictures, heights, strict=True):
-        draw.multiline_text((_GAP * 2, y + height // 2), label, "black", font, "lm")
-        x = left + _GAP
+        draw.multiline_text((GAP * 2, y + height // 2), label, "black", font, "lm")
+        x = left + GAP
         for picture, width in zip(row, widths, strict=True):
             sheet.paste(
                 picture, (x + (width - picture.width) // 2, y + (height - picture.height) // 2)
             )
-            x += width + _GAP
-        y += height + _GAP
+            x += width + GAP
+        y += height + GAP
     return np.asarray(sheet)
 
 

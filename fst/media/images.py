@@ -55,7 +55,7 @@ MIN_SIDE = 16
 _EXIF_FOLDER = 0x8769
 _GPS_FOLDER = 0x8825
 _ORIENTATION = 0x0112
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -239,7 +239,7 @@ _limit_before = None
 
 
 @contextlib.contextmanager
-def _own_pixel_limit():
+def own_pixel_limit():
     """Puts `MAX_PIXELS` for Pillow's own limit while any thread decodes here, then puts it back.
 
     Pillow warns from 89 million pixels on, which a panorama has, and the limit is one for the
@@ -267,7 +267,7 @@ _KINDS = "JPEG, PNG, WebP, HEIC, AVIF, BMP, TIFF or GIF"
 def _decoding(name, data):
     """Turns whatever Pillow raises on a bad file, which is nearly anything, into an ImageError."""
     try:
-        with _own_pixel_limit():
+        with own_pixel_limit():
             yield
     except ImageError:
         raise
@@ -336,7 +336,7 @@ def _learn_heic():
 
 def _upright(image):
     """Turns a decoded image as its EXIF says; Pillow itself has turned a TIFF while loading it."""
-    turn = _TURNS.get(_orientation(image))
+    turn = TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
@@ -365,6 +365,8 @@ def _orientation(image):
 def _portable_exif(image, keep_private):
     """The EXIF bytes that stay true in another file, or None; and a note where they are lost."""
     try:
+        # Pillow raises for broken EXIF the first time alone, which was that for the orientation.
+        Image.Exif().load(image.info.get("exif", b""))
         exif = image.getexif()
         # A new list, not the old one cut down: Pillow writes folders that it has read once even
         # when their entry is deleted, and a camera's thumbnail shows the photo as it was.

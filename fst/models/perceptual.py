@@ -97,6 +97,9 @@ class Vgg19Features:
         pooling: `"max"`, as VGG19 was trained, or `"average"`, with which Gatys et al. (section 2)
             found the pictures slightly more appealing.
 
+    Attributes:
+        network: VGG19 as a frozen `keras.Model`, as deep as its weights go.
+
     Raises:
         ValueError: the file's layout is not VGG19's, or there is no such pooling.
         OSError: the file cannot be read.
@@ -106,8 +109,8 @@ class Vgg19Features:
     def __init__(self, weights=EMBEDDED, precision="float32", pooling="max"):
         _check_pooling(pooling)
         with dtype_policy(precision):
-            self._vgg = vgg19.load_network(weights, pooling)
-        self._vgg.trainable = False
+            self.network = vgg19.load_network(weights, pooling)
+        self.network.trainable = False
         self._models = {}
 
     def __call__(self, image, layer_names):
@@ -128,23 +131,32 @@ class Vgg19Features:
         pixels = keras.applications.vgg19.preprocess_input(
             ops.convert_to_tensor(image, "float32"), data_format="channels_last"
         )
-        features = self._model(tuple(layer_names))(pixels, training=False)
+        features = self.down_to(layer_names)(pixels, training=False)
         return [ops.cast(features[name], "float32") for name in layer_names]
 
-    def _model(self, layer_names):
-        if layer_names not in self._models:
-            outputs = {name: self._output(name) for name in layer_names}
-            self._models[layer_names] = keras.Model(self._vgg.input, outputs)
-        return self._models[layer_names]
+    def down_to(self, layer_names):
+        """The part of `network` that these layers need, a `keras.Model`; made once for each set.
+
+        Its input are pixels as `keras.applications.vgg19.preprocess_input` gives them, its output
+        is a dictionary from the layers' names.
+
+        Raises:
+            UserError, ValueError: as a call.
+        """
+        names = tuple(layer_names)
+        if names not in self._models:
+            outputs = {name: self._output(name) for name in names}
+            self._models[names] = keras.Model(self.network.input, outputs)
+        return self._models[names]
 
     def _output(self, name):
         wanted = keras_layer_name(name)
-        if wanted not in [layer.name for layer in self._vgg.layers]:
+        if wanted not in [layer.name for layer in self.network.layers]:
             raise UserError(
                 f"{name} lies deeper than these weights of VGG19, which end at "
-                f"{self._vgg.layers[-1].name}: use ‹vgg_weights› {IMAGENET} or Keras's file"
+                f"{self.network.layers[-1].name}: use ‹vgg_weights› {IMAGENET} or Keras's file"
             )
-        return self._vgg.get_layer(wanted).output
+        return self.network.get_layer(wanted).output
 
 
 def _check_pooling(pooling):

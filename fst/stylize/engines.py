@@ -138,7 +138,7 @@ def _of_onnx(name, precision, arranged, norms_as_inputs=False):
         ) from error
 
     def run_one(image, others=None):
-        return _within_memory(lambda whole: run({"image": whole[None], **(others or {})}), image)
+        return within_memory(lambda whole: run({"image": whole[None], **(others or {})}), image)
 
     return run_one
 
@@ -176,7 +176,7 @@ def _onnxruntime(model):
     return lambda inputs: session.run(None, inputs)[0][0]
 
 
-def _within_memory(run, image):
+def within_memory(run, image):
     try:
         return run(np.ascontiguousarray(image))
     except Exception as error:  # Each engine has classes of its own, and none for this.

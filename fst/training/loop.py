@@ -191,7 +191,7 @@ def _own_random_state():
 
 
 def _train(config, on_progress, on_event, photos, given, callbacks):
-    if config.tensorboard:
+    if config.tensorboard:  # TensorFlow would find it missing only when it writes the first number.
         packages.need("tensorboard", "‹tensorboard›")
     target = checkpoint.Checkpoint(Path(config.output) / config.name)
     files.check_utf8(target.folder, "‹output›")

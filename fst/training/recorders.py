@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from fst import packages
 from fst.errors import UserError
 from fst.models.perceptual import LossTerms
 from fst.training.callbacks import LossHistory, Previews, Writing
@@ -127,13 +126,7 @@ def _number(value):
 
 
 def open_tensorboard(target):
-    """A function that writes one step's losses as TensorBoard scalars.
-
-    Raises:
-        UserError: the tensorboard package is not installed.
-    """
-    # TensorFlow would find it missing only when the first number is written.
-    packages.need("tensorboard", "‹tensorboard›")
+    """A function that writes one step's losses as TensorBoard scalars; it needs that package."""
     writer = tf.summary.create_file_writer(str(target.training_path / "tensorboard"))
 
     def write(step, losses):
