@@ -15,7 +15,7 @@ from fst.errors import UserError
 from fst.models.network import build_network, paint, styles_of, width_of
 
 _JUDGED_ON = 2  # photos that every style of the gallery paints, to find the nearest
-_AT = 144  # px of their long side
+_AT = 112  # px of their long side; larger ones take longer and name the same styles
 
 
 def start_from(config, step, photos, styles, on_event):
