@@ -105,13 +105,14 @@ class Jump(keras.callbacks.Callback):
 
     Args:
         loss: the `Jumping`.
+        whole_rate: a function from the steps done to the learning rate that was not halved.
         calm_after: so often.
         stop_at: a step that is the last, as if the run were killed.
     """
 
-    def __init__(self, loss, config, calm_after=1, stop_at=None):
+    def __init__(self, loss, whole_rate, calm_after=1, stop_at=None):
         super().__init__()
-        self._loss, self._whole_rate = loss, loop.build_rate(config)
+        self._loss, self._whole_rate = loss, whole_rate
         self._calm_after, self._stop_at = calm_after, stop_at
 
     def on_train_begin(self, logs=None):
@@ -138,15 +139,12 @@ def jumping(photos, style, tmp_path_factory):
     options = tiny_options(photos, style, "", tmp_path_factory.mktemp("jumping"), **sizes)
     loss = Jumping()
 
-    def run(name, on_event=None, **jump):
+    def run(name, on_event=None, optimizer=None, whole_rate=None, **jump):
         events, config = [], TrainingConfig(**{**options, "name": name})
-        given = {
-            "network": plain_network(),
-            "loss": loss,
-            "callbacks": [Jump(loss, config, **jump)],
-        }
+        jumps = Jump(loss, whole_rate or loop.build_rate(config), **jump)
+        given = {"network": plain_network(), "loss": loss, "optimizer": optimizer}
         with ending_after_the_steps():
-            done = train(config, None, on_event or events.append, **given)
+            done = train(config, None, on_event or events.append, callbacks=[jumps], **given)
         return done.folder, events
 
     return run
@@ -206,3 +204,16 @@ def test_after_three_times_it_ends_and_keeps_the_good_state(jumping):
     assert [line.partition("rate (")[2] for line in told] == [
         f"{count} of 3 times)" for count in (1, 2, 3)
     ]
+
+
+def test_the_rate_of_an_optimizer_handed_in_is_halved_too(jumping):
+    optimizer = keras.optimizers.SGD(0.01)
+    _, events = jumping("own", optimizer=optimizer, whole_rate=lambda done: 0.01)
+    assert sum("going back to step 60" in line for line in events) == 1
+    assert float(optimizer.learning_rate) == pytest.approx(0.005)
+
+
+def test_the_schedule_of_an_optimizer_handed_in_cannot_be_halved(jumping):
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, STEPS)
+    with pytest.raises(UserError, match="a schedule of its own: lower its learning rate"):
+        jumping("scheduled", optimizer=keras.optimizers.SGD(schedule), whole_rate=schedule)
