@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import gc
 import os
 import re
 import runpy
@@ -48,6 +49,23 @@ def pytest_collection_modifyitems(items):
         for fixture in MARKS.keys() & set(item.fixturenames):
             item.add_marker(MARKS[fixture])
     items.sort(key=lambda item: item.path.stem not in FIRST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_go():
+    """Lets go of the graphs of a file's trainings: they would fill the memory, 30 MB each.
+
+    Keras's optimizers sum gradients over replicas by a `tf.custom_gradient`, which TensorFlow
+    registers for the life of the process, and with it the whole graph.
+    """
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import ops
+
+        registered = ops.gradient_registry._registry
+        for name in [name for name in registered if name.startswith("CustomGradient-")]:
+            del registered[name]
+        gc.collect()
 
 
 def draw_photo(seed, height=80, width=96):
