@@ -30,7 +30,7 @@ from fst.config import (
 )
 from fst.console import cli
 from fst.errors import UserError
-from fst.media import images
+from fst.media import folders
 from fst.training import style_images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,7 +204,7 @@ def _start(config):
 
 
 def _has_photos(folder):
-    return folder.is_dir() and bool(images.find_images(folder))
+    return folder.is_dir() and bool(folders.find_images(folder))
 
 
 def _place(source, flag, is_right, kind):

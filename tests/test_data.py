@@ -13,7 +13,7 @@ from PIL import Image
 
 from fst.config import TrainingConfig
 from fst.errors import UserError
-from fst.media.images import find_images
+from fst.media.folders import find_images
 from fst.training.data import open_photos
 
 BROKEN = {

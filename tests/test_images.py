@@ -22,7 +22,7 @@ from tiffs import RGB, write_tiff
 
 from fst import files
 from fst.errors import UserError
-from fst.media import images
+from fst.media import folders, images
 from fst.media.images import ImageError
 
 # No two pixels and no two turns of it are alike: red grows downwards, green rightwards.
@@ -1155,12 +1155,14 @@ def test_find_images(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
 
     def names(**options):
-        return [str(path.relative_to(tmp_path)) for path in images.find_images(tmp_path, **options)]
+        return [
+            str(path.relative_to(tmp_path)) for path in folders.find_images(tmp_path, **options)
+        ]
 
     assert names() == ["a.png", "b.JPG", "sub/c.WebP"]
     assert names(recursive=False) == ["a.png", "b.JPG"]
-    assert images.find_images(str(tmp_path / "folder.jpg")) == []
-    assert images.find_images(tmp_path / ".hidden") == [tmp_path / ".hidden" / "e.jpg"]
+    assert folders.find_images(str(tmp_path / "folder.jpg")) == []
+    assert folders.find_images(tmp_path / ".hidden") == [tmp_path / ".hidden" / "e.jpg"]
 
 
 def test_find_images_survives_link_loops_and_follows_links(tmp_path):
@@ -1170,7 +1172,7 @@ def test_find_images_survives_link_loops_and_follows_links(tmp_path):
     (tmp_path / "elsewhere" / "b.jpg").touch()
     (tmp_path / "photos" / "sub" / "loop").symlink_to(tmp_path / "photos")
     (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
-    found = images.find_images(tmp_path / "photos")
+    found = folders.find_images(tmp_path / "photos")
     assert [path.name for path in found] == ["b.jpg", "a.jpg"]
 
 
@@ -1188,14 +1190,14 @@ def begun_as(file_format, **options):
 def test_a_picture_is_found_by_what_it_is(tmp_path, file_format, name):
     path = tmp_path / name
     path.write_bytes(begun_as(file_format))
-    assert images.look_through(tmp_path) == ([path], [])
+    assert folders.look_through(tmp_path) == ([path], [])
     assert images.load_picture(path).rgb.shape == GRADIENT.shape
 
 
 @pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.mpo", "a.pjpeg", "a.apng", "a.dib"])
 def test_unusual_suffixes_are_pictures_unopened(tmp_path, name):
     (tmp_path / name).touch()
-    assert images.look_through(tmp_path) == ([tmp_path / name], [])
+    assert folders.look_through(tmp_path) == ([tmp_path / name], [])
 
 
 def test_the_page_takes_the_same_names():
@@ -1221,12 +1223,12 @@ def test_what_is_no_picture_is_left_out_and_told(tmp_path):
     (tmp_path / "i").symlink_to("/dev/zero")
     (tmp_path / "j").symlink_to(tmp_path / "nowhere")
     (tmp_path / ".hidden").touch()
-    found, left_out = images.look_through(tmp_path)
+    found, left_out = folders.look_through(tmp_path)
     assert found == []
     assert [path.name for path in left_out] == [*others, "h", "i", "j"]
     told = f"{tmp_path}: 10 files are no pictures, left out: a.txt, b.mp4, c.wav, ..."
-    assert images.left_out_words(left_out, tmp_path) == told
-    assert images.left_out_words(left_out[:1], tmp_path).endswith(
+    assert folders.left_out_words(left_out, tmp_path) == told
+    assert folders.left_out_words(left_out[:1], tmp_path).endswith(
         "1 file is no picture, left out: a.txt"
     )
 
@@ -1236,16 +1238,16 @@ def test_only_files_of_unknown_names_are_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "open_regular", lambda p: opened.append(p.name) or open_regular(p))
     for name in ("a.jpg", "b.tif", "c.heic", "d.txt", "e.jpg"):
         (tmp_path / name).touch()
-    images.look_through(tmp_path)
+    folders.look_through(tmp_path)
     assert opened == ["d.txt"]
 
 
 def test_find_images_in_no_folder(tmp_path):
     (tmp_path / "a.jpg").touch()
     with pytest.raises(UserError, match="no such folder"):
-        images.find_images(tmp_path / "missing")
+        folders.find_images(tmp_path / "missing")
     with pytest.raises(UserError, match="is not a folder"):
-        images.find_images(tmp_path / "a.jpg")
+        folders.find_images(tmp_path / "a.jpg")
 
 
 def test_import_is_light():

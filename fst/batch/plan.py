@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from fst import checkpoint, files
 from fst.config import ALL_STYLES
 from fst.errors import UserError
-from fst.media import images, video
+from fst.media import folders, images, video
 from fst.stylize import engines
 
 # What `--format keep` writes for a suffix, where that is not the suffix itself: a GIF has 256
@@ -167,20 +167,20 @@ def _photos(given, config, tell):
     output = Path(config.output).resolve()
     if output == path.resolve():
         raise UserError(f"‹output› {config.output}: is the folder of the photos; name another")
-    found = images.look_through(path, config.recursive)
+    found = folders.look_through(path, config.recursive)
     photos, left_out = found
     if output not in path.resolve().parents:
         # Not `resolve`, which refuses a link that leads to itself: that is one photo's failure.
         photos, left_out = ([f for f in kind if not _is_below(f, output)] for kind in found)
     if not photos:
-        deeper = not config.recursive and images.find_images(path)
+        deeper = not config.recursive and folders.find_images(path)
         hint = "those in its folders need --recursive" if deeper else "give a folder of pictures"
         if any(map(video.is_video, path.glob("*"))):
             hint = "name its videos one by one"
-        others = f" (left out: {images.names_of(left_out, path)})" if left_out else ""
+        others = f" (left out: {folders.names_of(left_out, path)})" if left_out else ""
         raise UserError(f"{given}: the folder holds no photos{others}; {hint}")
     if left_out:
-        tell(images.left_out_words(left_out, path))
+        tell(folders.left_out_words(left_out, path))
     return [(photo, photo.relative_to(path), False) for photo in photos]
 
 

@@ -31,7 +31,7 @@ from fst.config import (
 )
 from fst.errors import UserError
 from fst.gatys.options import MIN_SIZE, GatysOptions
-from fst.media import images
+from fst.media import folders, images
 
 Start = Literal["content", "noise", "style"]
 
@@ -245,11 +245,11 @@ def list_photos(given, tell=lambda note: None):
     photos = []
     for source in given:
         if not files.is_url(source) and Path(source).is_dir():
-            found, left_out = images.look_through(source)
+            found, left_out = folders.look_through(source)
             if not found:
                 raise UserError(f"{source}: the folder holds no photos; give one that does")
             if left_out:
-                tell(images.left_out_words(left_out, source))
+                tell(folders.left_out_words(left_out, source))
             photos += map(str, found)
         elif files.is_url(source) or Path(source).exists():
             photos.append(source)

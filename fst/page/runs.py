@@ -24,7 +24,7 @@ from filelock import FileLock
 from fst import checkpoint, files
 from fst.config import TrainingConfig, name_from, words_of
 from fst.errors import UserError
-from fst.media import images, samples
+from fst.media import folders, images, samples
 from fst.page import uploads
 
 _PROGRAM = ("-m", "fst", "train")
@@ -102,7 +102,7 @@ class Runs:
             )
         uploads.check(*picture)
         if options.get("content"):
-            images.find_images(options["content"])  # Raises where there is no such folder.
+            folders.find_images(options["content"])  # Raises where there is no such folder.
         else:
             options = {"preview": _sample_previews(), **options, "content": ""}
         with self._alone():

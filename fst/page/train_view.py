@@ -8,7 +8,7 @@ import streamlit as st
 from fst import checkpoint
 from fst.config import NOTHING, PRESETS, TrainingConfig
 from fst.console.progress import span
-from fst.media import images
+from fst.media import folders, images
 from fst.page import runs, settings, sheet, uploads, weights
 from fst.page.words import plain, told
 from fst.training import history
@@ -123,7 +123,7 @@ def _options():
 def _owners_photos():
     """The folder of photos that the page's owner has set; "" for the samples if it is empty."""
     folder = settings.photos_folder()
-    return folder if folder and images.find_images(folder) else ""
+    return folder if folder and folders.find_images(folder) else ""
 
 
 def _steps(preset):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from fst import files, packages
 from fst.errors import UserError, first_line
-from fst.media import images, samples
+from fst.media import folders, images, samples
 from fst.words import plural
 
 TFDS_PREFIX = "tfds:"
@@ -247,14 +247,14 @@ class FolderPhotos(FilePhotos):
                 f"‹content›: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"
             )
-        paths, left_out = images.look_through(self.folder)
+        paths, left_out = folders.look_through(self.folder)
         if not paths:
-            others = f" (left out: {images.names_of(left_out, self.folder)})" if left_out else ""
+            others = f" (left out: {folders.names_of(left_out, self.folder)})" if left_out else ""
             raise UserError(f"‹content›: the folder '{folder}' holds no photos{others}")
         named = {path.relative_to(self.folder).as_posix(): path for path in paths}
         super().__init__(named, f"'{folder}'", holdout=holdout, seed=seed)
         if left_out:
-            self.notes.append(f"--content: {images.left_out_words(left_out, self.folder)}")
+            self.notes.append(f"--content: {folders.left_out_words(left_out, self.folder)}")
 
 
 class SamplePhotos(FilePhotos):

@@ -10,7 +10,7 @@ import numpy as np
 from fst import files
 from fst.config import last_part, name_from
 from fst.errors import UserError
-from fst.media import images
+from fst.media import folders, images
 
 _SMALLEST = 32  # px: with fewer, the deeper layers of VGG19 see almost nothing.
 
@@ -61,7 +61,7 @@ def list_pictures(config):
 def _pictures(given):
     if files.is_url(given) or not Path(given).is_dir():
         return [given]
-    found = [str(path) for path in images.find_images(Path(given), recursive=False)]
+    found = [str(path) for path in folders.find_images(Path(given), recursive=False)]
     if not found:
         raise UserError(f"{given}: the folder holds no pictures to take styles from")
     return found
