@@ -9,7 +9,7 @@ from fst import catalogue
 from fst.batch import inference, plan
 from fst.batch.unused import in_inference
 from fst.config import InferenceConfig, StylesConfig
-from fst.console import cli, quiet, unused
+from fst.console import cli, heap, quiet, unused
 from fst.console.progress import Progress
 from fst.stylize import engines, stylizer
 
@@ -47,6 +47,7 @@ def show(config, jobs):
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
     if engines.choose(config.engine, config.precision) == "tensorflow":
+        heap.keep_freed(gib=1)
         quiet.quiet_tensorflow()
     stylizer.before_strips = quiet.quiet_tensorflow
     quiet.quiet_pillow()

@@ -13,7 +13,7 @@ import numpy as np
 
 from fst import checkpoint, errors
 from fst.config import REQUIRED, check_ranges, shown_as
-from fst.console import cli, quiet
+from fst.console import cli, heap, quiet
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
@@ -127,6 +127,7 @@ def main():
         photos = list(samples.load(config.size, config.more_samples).values())
     engine = engines.choose()
     if engine == "tensorflow":
+        heap.keep_freed(gib=1)
         quiet.quiet_tensorflow()
     stylizer.before_strips = quiet.quiet_tensorflow
     styles = stylizer.load_all(trained, engine)

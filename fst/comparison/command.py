@@ -5,7 +5,7 @@ import sys
 
 from fst.comparison.measure import CompareConfig, Comparison, list_photos
 from fst.comparison.unused import in_comparison
-from fst.console import cli, quiet, unused
+from fst.console import cli, heap, quiet, unused
 from fst.errors import UserError
 from fst.files import ImageError
 
@@ -17,6 +17,7 @@ def main(program="compare.py"):
     config = cli.parse(CompareConfig, program)
     photos = list_photos(config.photos, lambda note: print(f"note: {note}", file=sys.stderr))
     unused.tell(in_comparison(config))
+    heap.keep_freed()
     quiet.quiet_tensorflow()
     from fst.comparison.report import write_report
     from fst.console.progress import Reporter

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from fst import files
-from fst.console import cli, quiet, unused
+from fst.console import cli, heap, quiet, unused
 from fst.errors import UserError
 from fst.gatys.options import GatysConfig
 from fst.gatys.sweep import combinations, parse_sweep, run_sweep
@@ -28,6 +28,7 @@ def main(program="python -m fst.gatys"):
     unused.tell(in_gatys(config, [options for _, options in runs]))
     content = images.load_rgb(config.content)
     styles = [images.load_rgb(style) for style in config.style]
+    heap.keep_freed()
     quiet.quiet_tensorflow()
     if config.sweep:
         return run_sweep(config, content, styles)

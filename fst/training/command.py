@@ -5,7 +5,7 @@ import sys
 
 from fst import packages
 from fst.config import TrainingConfig, infer_command
-from fst.console import cli, quiet, unused
+from fst.console import cli, heap, quiet, unused
 from fst.training.unused import in_training
 from fst.words import plural
 
@@ -27,6 +27,7 @@ def run(config, infer="python infer.py"):
     if config.tensorboard:
         packages.need("tensorboard", "‹tensorboard›")  # Now: TensorFlow takes seconds to load.
     unused.tell(in_training(config))
+    heap.keep_freed()
     quiet.quiet_tensorflow()
     from fst.console.progress import Reporter
     from fst.training.loop import train
