@@ -83,7 +83,10 @@ def main():
                 command = [sys.executable, __file__, "--child", kind, how]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 rows.append([float(word) for word in done.stdout.split()])
-        medians = {how: [statistics.median(c) for c in zip(*r, strict=True)] for how, r in found.items()}
+        medians = {
+            how: [statistics.median(column) for column in zip(*rows, strict=True)]
+            for how, rows in found.items()
+        }
         for how, (seconds, system, pages) in medians.items():
             print(f"{kind:10} {how:10} {seconds:6.3f} s {system:6.3f} s system {pages:9.0f} pages")
         print(f"{kind:10} ratio {medians['give back'][0] / medians['keep'][0]:.2f}")
