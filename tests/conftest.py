@@ -309,6 +309,17 @@ def steps_only():
 
 
 @pytest.fixture
+def plain_parts(monkeypatch):
+    """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
+    from tiny import PlainLoss, plain_network
+
+    from fst.training import loop
+
+    monkeypatch.setattr(loop, "build_network", lambda *_: plain_network())
+    monkeypatch.setattr(loop, "build_loss", lambda *_: PlainLoss())
+
+
+@pytest.fixture
 def fill_disk_at(monkeypatch):
     """A function that fills the disk for the files of which `full(path)` says so.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, draw_photo, run_script_here
-from tiny import command_of, read_losses, read_state, tiny_options
+from tiny import PlainLoss, command_of, plain_network, read_losses, read_state, tiny_options
 
 import fst
 from fst.config import TrainingConfig
@@ -47,15 +47,22 @@ def run(options, **given):
     return train(TrainingConfig(**options), on_event=lambda line: None, **given)
 
 
+def plain(**others):
+    """A network and a loss by which a run begins and ends at once, and `others`, to hand in."""
+    return {"network": plain_network(), "loss": PlainLoss(), **others}
+
+
 # --- The examples --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("plain_parts")
 def test_own_photos(run_example):
     _, folder = run_example("own_photos.py")
     assert len(read_losses(folder)) == 3
     assert card_of(folder)["photos"] > 0
 
 
+@pytest.mark.usefixtures("plain_parts")
 def test_own_network_stylises_photos_of_any_size(run_example):
     out, folder = run_example("own_network.py")
     assert "parameters" in out
@@ -70,6 +77,7 @@ def test_own_network_stylises_photos_of_any_size(run_example):
     assert (folder / "previews" / "step_000003.jpg").exists()
 
 
+@pytest.mark.usefixtures("plain_parts")
 def test_own_loss(run_example):
     _, folder = run_example("own_loss.py")
     _, total, content, style, tv = read_losses(folder).T
@@ -79,12 +87,14 @@ def test_own_loss(run_example):
     assert card_of(folder)["handed_in"] == ["loss"]
 
 
+@pytest.mark.usefixtures("plain_parts")
 def test_own_optimizer(run_example):
     _, folder = run_example("own_optimizer.py")
     assert int(read_state(folder)["optimizer/lion/iteration"]) == 3
     assert card_of(folder)["handed_in"] == ["optimizer"]
 
 
+@pytest.mark.usefixtures("plain_parts")
 def test_own_callback(run_example):
     example = runpy.run_path(str(EXAMPLES / "own_callback.py"))
     callback = example["StopWhenStill"](window=2)
@@ -115,7 +125,7 @@ def test_a_callback_is_told_of_every_step_and_may_end_the_run(options):
         def on_train_end(self, logs=None):
             told.append("end")
 
-    done = run(options, callbacks=[Watching()])
+    done = run(options, **plain(callbacks=[Watching()]))
     losses = read_losses(done.folder)
     assert told[0] is loop.StyleTransfer
     assert told[-1] == "end"
@@ -134,12 +144,8 @@ def test_a_run_with_things_handed_in_goes_on_where_it_stopped(options, tmp_path)
                 if batch + 1 == limit:
                     raise KeyboardInterrupt
 
-        return {
-            "photos": pictures,
-            "network": build_network(4, "float32", seed=9),
-            "optimizer": keras.optimizers.SGD(0.01, momentum=0.9),
-            "callbacks": [Stop()],
-        }
+        optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+        return plain(photos=pictures, optimizer=optimizer, callbacks=[Stop()])
 
     options = {**options, "steps": 6, "save_every": 2}
     whole = run({**options, "name": "whole"}, **given())
@@ -187,7 +193,7 @@ def grey_network():
 
 def used_optimizer():
     optimizer = keras.optimizers.Adam()
-    optimizer.build(build_network(4).trainable_variables)
+    optimizer.build(plain_network().trainable_variables)
     return optimizer
 
 
@@ -212,9 +218,16 @@ def used_optimizer():
     ],
 )
 def test_the_argument_that_cannot_work_is_named(options, name, make, said):
+    # All but the run of photos that end is refused before anything is built.
+    given = plain() if make is short_stream else {}
     with pytest.raises(ValueError, match=f"^{name}: .*{said}") as error:
-        run(options, **{name: make()})
+        run(options, **given, **{name: make()})
     assert "\n" not in str(error.value)
+
+
+def test_an_optimizer_of_another_network_is_named_beside_one(options):
+    with pytest.raises(ValueError, match=r"^optimizer: was used with another network"):
+        run(options, **plain(optimizer=used_optimizer()))
 
 
 def test_a_loss_of_another_number_of_styles_is_named(options):
@@ -228,7 +241,7 @@ def test_a_loss_of_another_number_of_styles_is_named(options):
 
 def test_parts_of_one_device_are_refused_for_several(options):
     with pytest.raises(ValueError, match=r"^network: .*distribute='mirrored'"):
-        run({**options, "distribute": "mirrored"}, network=build_network(4))
+        run({**options, "distribute": "mirrored"}, network=plain_network())
 
 
 def test_the_door_hands_in_too(options):

@@ -68,13 +68,15 @@ def test_a_network_can_be_trained_to_paint_none():
     last = network.get_layer("rgb_conv")
     last.kernel.assign(last.kernel * 30)  # As strong as a trained one's.
     photo = np.random.default_rng(2).normal(128, 20, (1, 64, 64, 3)).astype(np.float32)
-    optimizer = keras.optimizers.Adam(1e-3)
+    layers = (network.get_layer(name) for name in ("up2_conv", "up2_norm", "rgb_conv"))
+    variables = [variable for layer in layers for variable in layer.trainable_variables]
+    optimizer = keras.optimizers.Adam(2e-3)
     terms = []
-    for _ in range(30):
+    for _ in range(15):
         with tf.GradientTape() as tape:
             term = lattice_term(network(photo))[0]
-        gradients = tape.gradient(term, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+        gradients = tape.gradient(term, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
         terms.append(float(term))
     assert terms[0] > 0.05
     assert terms[-1] < terms[0] / 2

@@ -67,14 +67,14 @@ def test_half_of_each_is_neither(gallery, network, photo):
 def test_the_style_moves_steadily_along_a_blend():
     """From one of our own pictures to another, the Gram matrices leave the one for the other."""
     pictures = [ROOT / f"data/styles/{name}.jpg" for name in ("flow_strokes", "stained_glass")]
-    photo = samples.load(256)["chelsea"]
+    photo = samples.load(192)["chelsea"]
     features = load_vgg19("embedded")
+    losses = [PerceptualLoss(features, [images.load_rgb(p, 512)]) for p in pictures]
+    content = losses[0].content_features(photo[None])
     terms = []
     for share in np.linspace(0, 1, 5):
         blend = {"flow_strokes": 1 - share, "stained_glass": share}
         painted = fst.load(blend, CHECKPOINTS)(photo)[None]
-        losses = [PerceptualLoss(features, [images.load_rgb(p, 768)]) for p in pictures]
-        content = losses[0].content_features(photo[None])
         terms.append([float(loss(painted, content).style) for loss in losses])
     away, towards = np.array(terms).T
     assert (np.diff(away) > 0).all(), away
@@ -83,20 +83,22 @@ def test_the_style_moves_steadily_along_a_blend():
 
 def test_a_new_style_is_learnt_from_it_in_a_few_steps(tmp_path):
     """Without photos, without a network, without weights that are not in the package."""
-    events = []
+    events, shown = [], tmp_path / "shown.png"
+    photo = samples.load(160)["coffee"]
+    images.save_picture(shown, photo)
     config = TrainingConfig(
         str(ROOT / "data/styles/woodcut.jpg"),
         output=str(tmp_path),
         vgg_weights="embedded",
-        steps=24,
-        crop_size=128,
-        photo_size=144,
-        style_size=512,
+        steps=16,
+        crop_size=96,
+        photo_size=112,
+        style_size=384,
+        preview=(str(shown),),
     )
     trained = train(config, None, events.append)
     (nearest,) = (line.split()[3].rstrip(",") for line in events if "the nearest style" in line)
-    photo = samples.load(256)["coffee"]
-    loss = PerceptualLoss(load_vgg19("embedded"), [images.load_rgb(config.style[0], 512)])
+    loss = PerceptualLoss(load_vgg19("embedded"), [images.load_rgb(config.style[0], 384)])
     content = loss.content_features(photo[None])
     before, after = (
         loss(stylise(photo)[None], content)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import draw_photo, ending_after_the_steps
-from tiny import read_losses, read_state, tiny_options
+from tiny import (
+    AtBeginning,
+    Begun,
+    PlainLoss,
+    plain_network,
+    read_losses,
+    read_state,
+    tiny_options,
+)
 
 from fst.callbacks import LossHistory, Previews, SavedState
 from fst.config import TrainingConfig
@@ -17,6 +25,7 @@ from fst.models.network import build_network
 from fst.models.style_transfer import StyleTransfer
 from fst.training import state
 from fst.training.data import open_photos
+from fst.training.handed_in import OUR_OWN, HandedIn
 from fst.training.history import read_history
 from fst.training.loop import TrainingStep, train
 from fst.training.style_images import open_styles
@@ -30,23 +39,44 @@ def config(request, photos, style, vgg_file, tmp_path_factory):
     output = tmp_path_factory.mktemp("fit")
     # Crops large enough for the lattice's term.
     sizes = {"crop_size": 64, "photo_size": 72, "steps": STEPS}
-    options = tiny_options(photos, pictures, vgg_file, output, **sizes)
+    shown = (str(photos / "photo00.jpg"),)  # As small as it is.
+    options = tiny_options(photos, pictures, vgg_file, output, preview=shown, **sizes)
     return TrainingConfig(**{**options, "style": tuple(pictures)})
 
 
-def model_of(config):
+def parts_of(config):
+    """What is handed in: nothing with three styles, with one a plain network and a plain loss."""
+    return OUR_OWN if len(config.style) > 1 else plain_parts()
+
+
+def plain_parts(styles=1):
+    return HandedIn(plain_network(styles), PlainLoss(styles))
+
+
+def model_of(config, given):
     """The model that `train` begins with, and the batches that it sees."""
     pictures = [style.image for style in open_styles(config)]
-    step = TrainingStep(config, pictures, tf.distribute.get_strategy())
+    step = TrainingStep(config, pictures, tf.distribute.get_strategy(), given)
     batches = open_photos(config.content, seed=config.seed).batches(config, len(pictures))
     return step.model, batches
+
+
+def plain_model_of(config):
+    """The same with a plain network and a plain loss."""
+    return model_of(config, plain_parts(len(config.style)))
+
+
+def without_vgg19(config):
+    """The same with the project's own network and a plain loss."""
+    return model_of(config, HandedIn(None, PlainLoss(len(config.style))))
 
 
 @pytest.fixture(scope="module")
 def trained(config):
     """The network's weights and the losses of `train`."""
+    given = parts_of(config)
     with ending_after_the_steps():
-        done = train(config, on_event=lambda line: None)
+        done = train(config, on_event=lambda line: None, network=given.network, loss=given.loss)
     return read_state(done.folder), read_losses(done.folder)
 
 
@@ -54,7 +84,7 @@ def trained(config):
 def fitted(config, tmp_path_factory):
     """The same by `fit`: the model, the folder that its callbacks wrote, Keras's own history."""
     folder = tmp_path_factory.mktemp("fitted")
-    model, batches = model_of(config)
+    model, batches = model_of(config, parts_of(config))
     history = LossHistory(folder / "history.csv", batch_size=config.batch_size)
     photos = [draw_photo(7), draw_photo(8, 60, 90)]
     told = model.fit(
@@ -94,21 +124,23 @@ def test_fit_writes_what_a_run_leaves_behind(fitted, config):
         np.testing.assert_array_equal(arrays[f"network/{variable.path}"], variable.numpy())
 
 
-def test_fit_goes_on_from_a_saved_state(fitted, config, tmp_path):
-    _, folder, _ = fitted
-    model, batches = model_of(config)
-    saved = tmp_path / "state.npz"
+def test_fit_goes_on_from_a_saved_state(config, tmp_path):
+    saved, at_once = tmp_path / "state.npz", tmp_path / "whole.npz"
+    model, batches = plain_model_of(config)
+    model.fit(batches, verbose=0, callbacks=[SavedState(at_once)])
+    model, batches = plain_model_of(config)
     model.fit(batches.take(5), verbose=0, callbacks=[SavedState(saved)])
-    model, batches = model_of(config)
+    model, batches = plain_model_of(config)
     model.fit(batches.skip(5), verbose=0, callbacks=[SavedState(saved)])
-    again, whole = (state.read(path)[0] for path in (saved, folder / "state.npz"))
+    again, whole = (state.read(path)[0] for path in (saved, at_once))
     assert again.keys() == whole.keys()
     for name, array in whole.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
 def test_evaluate_is_the_loss_and_changes_nothing(config):
-    model, batches = model_of(config)
+    # The network has losses of its own, which count too.
+    model, batches = without_vgg19(config)
     before = model.network.get_weights()
     found = model.evaluate(batches.take(1), verbose=0, return_dict=True)
     for one, other in zip(before, model.network.get_weights(), strict=True):
@@ -123,9 +155,8 @@ def test_the_loss_of_a_subclass_is_the_one_that_is_learnt_by(config):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
             return keras.ops.mean(keras.ops.square(y_pred - 60.0)) / 1e4
 
-    _, batches = model_of(config)
-    count = len(config.style)
-    model = Dark(build_network(4, styles=count, seed=1))
+    given, batches = plain_model_of(config)
+    model = Dark(given.network)
     model.compile(keras.optimizers.Adam(0.003))
 
     def measured():
@@ -138,7 +169,7 @@ def test_the_loss_of_a_subclass_is_the_one_that_is_learnt_by(config):
 
 
 def test_saved_model_stylises_and_names_what_it_lacks(config, tmp_path):
-    model, batches = model_of(config)
+    model, batches = without_vgg19(config)
     photo = draw_photo(1, 20, 33)[None].astype(np.float32)
     inputs = photo if len(config.style) == 1 else [photo, np.eye(3, dtype=np.float32)[:1]]
     model.save(tmp_path / "model.keras")
@@ -149,10 +180,10 @@ def test_saved_model_stylises_and_names_what_it_lacks(config, tmp_path):
         loaded.fit(batches, verbose=0)
 
 
-def test_a_loss_of_other_styles_is_refused(config):
-    model, _ = model_of(config)
+@pytest.mark.parametrize("styles", [1, 3])
+def test_a_loss_of_other_styles_is_refused(styles):
     with pytest.raises(ValueError, match="loss: is of"):
-        StyleTransfer(build_network(4, styles=5), model.perceptual_loss)
+        StyleTransfer(plain_network(styles=5), PlainLoss(styles))
 
 
 # --- The state -----------------------------------------------------------------------------------
@@ -228,11 +259,14 @@ def test_train_leaves_the_random_states_of_its_host_alone(photos, style, vgg_fil
 
     keras.utils.set_random_seed(11)
     wanted = drawn()
+    options = tiny_options(photos, style, vgg_file, tmp_path, steps=1)
     keras.utils.set_random_seed(11)
-    train(
-        TrainingConfig(**tiny_options(photos, style, vgg_file, tmp_path, steps=1)),
-        on_event=lambda line: None,
-    )
+    with pytest.raises(Begun):  # By then the project's own parts are built.
+        train(TrainingConfig(**options), callbacks=[AtBeginning()])
+    assert drawn() == wanted
+    keras.utils.set_random_seed(11)
+    given = {"network": plain_network(), "loss": PlainLoss()}
+    train(TrainingConfig(**{**options, "name": "plain"}), on_event=lambda line: None, **given)
     assert drawn() == wanted
 
 

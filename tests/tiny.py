@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from conftest import weights_of
 from keras import ops
 
 from fst.config import words_of
@@ -32,18 +33,29 @@ def tiny_options(photos, style, vgg_file, output, **changes):
     }
 
 
-def plain_network():
-    """One convolution, the same every time: a run that trains it begins and ends at once."""
+def plain_network(styles=1):
+    """One convolution, the same every time: a run that trains it begins and ends at once.
+
+    Of several styles each adds a colour of its own.
+    """
     photo = keras.Input((None, None, 3))
     start = keras.initializers.GlorotUniform(seed=1)
     layer = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=start, name="only")
-    return keras.Model(photo, layer(photo))
+    if styles == 1:
+        return keras.Model(photo, layer(photo))
+    shares = keras.Input((styles,))
+    colour = keras.layers.Dense(3, kernel_initializer="zeros", name="colour")(shares)
+    colour = keras.layers.Reshape((1, 1, 3), name="everywhere")(colour)
+    return keras.Model([photo, shares], keras.layers.Add(name="sum")([layer(photo), colour]))
 
 
 class PlainLoss:
-    """Without VGG19: content is the photo itself, and style is one grey."""
+    """Without VGG19: content is the photo itself, and each style is one grey."""
 
     styles = 1
+
+    def __init__(self, styles=1):
+        self.styles = styles
 
     def content_features(self, photos):
         return [photos]
@@ -52,7 +64,11 @@ class PlainLoss:
         def distance(one, other):
             return ops.mean(ops.square((one - other) / 127.5), axis=(1, 2, 3))
 
-        content, style = distance(stylised, features[0]), distance(stylised, 90.0)
+        grey = 90.0
+        if shares is not None:
+            greys = np.linspace(90.0, 180.0, self.styles, dtype=np.float32)
+            grey = ops.reshape(ops.matmul(shares, greys[:, None]), (-1, 1, 1, 1))
+        content, style = distance(stylised, features[0]), distance(stylised, grey)
         return LossTerms(content + style, content, style, ops.zeros_like(content))
 
 
@@ -121,3 +137,15 @@ class AtEnd(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._action()
+
+
+class Begun(Exception):
+    """A run is about to take its first step."""
+
+
+class AtBeginning(keras.callbacks.Callback):
+    """Ends a run before its first step; `weights` are those that it begins with."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = weights_of(self.model.network)
+        raise Begun

@@ -42,6 +42,8 @@ def check(config, given, callbacks):
             raise ValueError(f"callbacks: {callback!r} is no keras.callbacks.Callback")
     if given.optimizer is not None and not isinstance(given.optimizer, keras.optimizers.Optimizer):
         raise ValueError(f"optimizer: {given.optimizer!r} is no keras.optimizers.Optimizer")
+    if given.optimizer is not None and given.network is None:
+        check_optimizer(given.optimizer, None)
     if given.network is not None:
         _check_network(config, given.network)
     for method in ("of_each", "content_features", "styles") if given.loss is not None else ():
@@ -60,9 +62,13 @@ def check_styles(given, count):
 
 
 def check_optimizer(optimizer, network):
-    """Raises a ValueError where an optimizer was made for other variables than the network's."""
+    """Raises a ValueError where an optimizer was made for other variables than the network's.
+
+    None stands for a network that is yet to be built, for which only an unused one can be.
+    """
     made_for = {id(variable) for variable in getattr(optimizer, "_trainable_variables", ())}
-    if optimizer.built and made_for != {id(v) for v in network.trainable_variables}:
+    variables = network.trainable_variables if network is not None else ()
+    if optimizer.built and made_for != {id(v) for v in variables}:
         raise ValueError("optimizer: was used with another network already; hand in a new one")
 
 
