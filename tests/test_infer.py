@@ -410,6 +410,7 @@ def test_a_style_of_a_gallery_is_used_as_any_other(
     assert np.abs(wanted.astype(int) - pixels(photo)).mean() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime"])
 def test_styles_that_share_a_network_paint_as_each_alone(gallery, load_once, load_all_once, engine):
     trained = checkpoint.find_all(gallery)
@@ -512,6 +513,7 @@ def test_contact_sheet_lies_over_white(stylise, tmp_path):
         assert image.mode == "RGB"
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_a_gallery(
     gallery, load_once, load_all_once, loading, monkeypatch, capsys, tmp_path
 ):
@@ -527,6 +529,7 @@ def test_contact_sheet_of_a_gallery(
         assert shows(sheet, picture, levels=1), name
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_all_styles_is_no_larger_than_it_needs(
     gallery, load_all_once, loading, monkeypatch, capsys, tmp_path
 ):
