@@ -149,7 +149,9 @@ def _tell_failure(error, environment):
     folder = environment.get("SM_OUTPUT_DIR")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        text = " ".join(str(error).split()) or type(error).__name__
+        # With the flags of `sagemaker_train.py`, which shows it.
+        told = error.for_command_line() if isinstance(error, UserError) else str(error)
+        text = " ".join(told.split()) or type(error).__name__
         with files.atomic_path(Path(folder) / "failure") as path:
             path.write_text(text[:1024], encoding="utf-8", errors="backslashreplace")
 

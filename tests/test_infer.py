@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -27,13 +28,27 @@ from fst.config import InferenceConfig, flag_of
 from fst.errors import UserError
 from fst.media import images
 from fst.stylize import look
-from fst.stylize.stylizer import SharedNetwork, Stylizer
+from fst.stylize.stylizer import SharedNetwork, Stylizer, load_all
 
 
 @pytest.fixture(scope="session")
 def load_once():
     """`fst.load`, which builds each style only once for all tests."""
     return functools.cache(fst.load)
+
+
+@pytest.fixture(scope="session")
+def load_all_once():
+    """`load_all`, which makes the networks of the same styles ready only once for all tests."""
+    kept = {}
+
+    def load(trained, engine, precision="float32"):
+        key = (engine, precision, *(f"{name} {style.folder}" for name, style in trained.items()))
+        if key not in kept:
+            kept[key] = load_all(trained, engine, precision)
+        return kept[key]
+
+    return load
 
 
 @pytest.fixture(scope="session")
@@ -395,21 +410,26 @@ def test_a_style_of_a_gallery_is_used_as_any_other(
     assert np.abs(wanted.astype(int) - pixels(photo)).mean() > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime"])
-def test_styles_that_share_a_network_paint_as_each_alone(gallery, engine):
-    from fst.stylize import stylizer
-
+def test_styles_that_share_a_network_paint_as_each_alone(gallery, load_once, load_all_once, engine):
     trained = checkpoint.find_all(gallery)
-    trained["blend"] = checkpoint.find("dusk=1,reef=2", gallery)
-    together = stylizer.load_all(trained, engine)
-    assert together.keys() == trained.keys()
+    blend = checkpoint.find("dusk=1,reef=2", gallery)
+    # The blend is one of the styles of its gallery here, and not the last one that is loaded.
+    together = load_all_once({"blend": blend, **trained}, engine)
+    assert together.keys() == {"blend", *trained}
     photo = draw_photo(6, 45, 38)
-    for name, style in trained.items():
-        alone = stylizer.Stylizer(style, engine)
+    for name, style in {"blend": blend, "dusk": trained["dusk"], "sand": trained["sand"]}.items():
+        wanted = "dusk=1,reef=2" if style is blend else name
+        alone = load_once(wanted, str(gallery), engine)
         # In strips it is not the engine that computes.
         for options in ({}, {"tile": 16}):
             found = together[name](photo, **options).astype(int)
             assert np.abs(found - alone(photo, **options)).max() <= 1, (name, options)
+    pictures = [style(photo) for style in together.values()]
+    for index, picture in enumerate(pictures):
+        others = pictures[:index]
+        assert all(np.abs(picture.astype(int) - other).mean() > 1 for other in others)
 
 
 def test_list_tells_of_every_style_in_a_line(gallery, no_tensorflow, tmp_path):
@@ -429,12 +449,6 @@ def test_list_tells_of_every_style_in_a_line(gallery, no_tensorflow, tmp_path):
     assert moss[2] == f"{(gallery / 'moss' / 'network.weights.h5').stat().st_size / 1e6:.1f} MB"
     assert broken[2] == "0.0 kB"
     assert "style.json: is damaged" in broken[3]
-
-
-def test_list_without_styles_is_one_line(no_tensorflow, tmp_path):
-    done = run("infer.py", "--list", "--checkpoints", tmp_path / "none", env=no_tensorflow)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: there are no trained styles under {tmp_path}/none/\n"
 
 
 def test_a_reader_of_the_list_may_leave_early(gallery):
@@ -499,22 +513,28 @@ def test_contact_sheet_lies_over_white(stylise, tmp_path):
         assert image.mode == "RGB"
 
 
-def test_contact_sheet_of_a_gallery(gallery, monkeypatch, capsys, tmp_path):
+@pytest.mark.slow
+def test_contact_sheet_of_a_gallery(
+    gallery, load_once, load_all_once, loading, monkeypatch, capsys, tmp_path
+):
+    loading.by = load_all_once
     photo = write(tmp_path / "a.png", 4, 32, 44)
     command = ("all", photo, "-o", tmp_path / "b.png", "--contact-sheet")
     done = run_infer(monkeypatch, capsys, *command, "--checkpoints", gallery)
     assert done.code == 0, done.err
     sheet = pixels(tmp_path / "b.png")
     for name in ("dusk", "gallery/moss", "moss", "reef", "sand"):
-        picture = fst.load(name, gallery)(pixels(photo))
+        picture = load_once(name, str(gallery), "tensorflow")(pixels(photo))
         # To a grey level, as the styles of a gallery are computed by one function.
         assert shows(sheet, picture, levels=1), name
 
 
+@pytest.mark.slow
 def test_contact_sheet_of_all_styles_is_no_larger_than_it_needs(
-    gallery, monkeypatch, capsys, tmp_path
+    gallery, load_all_once, loading, monkeypatch, capsys, tmp_path
 ):
-    photo = write(tmp_path / "a.png", 4, 20, 1500)
+    loading.by = load_all_once
+    photo = write(tmp_path / "a.png", 4, 16, 1300)
     command = ("all", photo, "-o", tmp_path / "b.png", "--contact-sheet")
     for options, width in (((), 1024), (("--max-size", 1200), 1200)):
         done = run_infer(monkeypatch, capsys, *command, "--checkpoints", gallery, *options)
@@ -816,6 +836,7 @@ def test_full_disk_is_reported_once_found_and_leaves_no_pieces(
     assert (tmp_path / "out" / "start.JPG").read_bytes() == old
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_files_only(styles, tmp_path):
     for index in range(60):
         write(tmp_path / "in" / f"{index:02d}.png", index, 300, 300)
@@ -875,27 +896,60 @@ WRONG = {
     "all in one": ("all {in}/a.png -o {tmp}/b.jpg", "add --contact-sheet, or name one style"),
     "format": ("waves {in}/a.png -o {tmp}/b --format gif", "invalid choice 'gif'"),
     "unknown flag": ("waves {in}/a.png -o {tmp}/b.jpg --colour", "--colour"),
+    "nothing to list": ("--list --checkpoints {tmp}/no", "there are no trained styles under {tmp}"),
 }
+
+# Runs each of the command lines on standard input as `infer.py` would, all in one process.
+SCRIPT = """
+import contextlib, io, json, sys
+from fst import errors
+from fst.batch.command import main
+
+results = []
+for words in json.load(sys.stdin):
+    sys.argv, out, err = ["infer.py", *words], io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            errors.run(main)
+        except SystemExit as stop:
+            code = stop.code
+    results.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(styles, gallery, no_tensorflow, tmp_path_factory):
+    """What each case of `WRONG` ends with, and what it is to say; and that it writes nothing."""
+    folder = tmp_path_factory.mktemp("wrong")
+    for name in ("in/a.png", "in/c.png", "deep/er/a.png", "else/c.png"):
+        write(folder / name)
+    (folder / "empty").mkdir()
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("")
+    (folder / "link.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "text").write_text("")
+    before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+    places = {"in": str(folder / "in"), "tmp": str(folder)}
+    commands, messages = [], []
+    for command, message in WRONG.values():
+        words = command.format(**places).replace("GALLERY", str(gallery / "gallery")).split()
+        if "--checkpoints" not in words:
+            words += ["--checkpoints", str(styles)]
+        commands.append(words)
+        messages.append(message.format(**places))
+    done = run("-c", SCRIPT, env=no_tensorflow, input=json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
+    return dict(zip(WRONG, zip(json.loads(done.stdout), messages, strict=True), strict=True))
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_one_line_before_tensorflow(styles, gallery, no_tensorflow, tmp_path, case):
-    for name in ("in/a.png", "in/c.png", "deep/er/a.png", "else/c.png"):
-        write(tmp_path / name)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "a.txt").write_text("")
-    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    (tmp_path / "text").write_text("")
-    before = files(tmp_path)
-    places = {"in": str(tmp_path / "in"), "tmp": str(tmp_path)}
-    command, message = (part.format(**places) for part in WRONG[case])
-    command = command.replace("GALLERY", str(gallery / "gallery"))
-    done = run("infer.py", *command.split(), "--checkpoints", styles, env=no_tensorflow)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"error: .*\n", done.stderr)
-    assert message in done.stderr
-    assert files(tmp_path) == before
+def test_wrong_use_is_one_line_before_tensorflow(refused, case):
+    (code, out, err), message = refused[case]
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"error: .*\n", err)
+    assert message in err
 
 
 @pytest.mark.parametrize(
@@ -938,6 +992,7 @@ def test_style_with_missing_weights_is_not_filled_with_random_ones(styles, tmp_p
 # --- The command and the Python door --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
     photo = write(tmp_path / "a.png")
     # By the same engine as `waves`: another may round a value to its neighbour.
@@ -948,11 +1003,11 @@ def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(pixels(photo)))
 
 
-def test_help_names_every_option():
-    done = run("infer.py", "--help")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_help_names_every_option(monkeypatch, capsys):
+    done = run_here(infer.main, ["infer.py", "--help"], monkeypatch, capsys)
+    assert (done.code, done.err) == (0, "")
     for field in dataclasses.fields(InferenceConfig)[2:]:
-        assert flag_of(field.name) in done.stdout
+        assert flag_of(field.name) in done.out
 
 
 def test_the_manual_tells_every_option_and_its_default():

@@ -1,20 +1,65 @@
 """Tests of runs that are stopped, by a kill at any moment or by a signal, and gone on with."""
 
 import contextlib
+import io
 import random
 import signal
 import time
+import zipfile
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
-from forks import run, start
+from conftest import ending_after_the_steps
 from PIL import Image
 from tiny import command_of, litter, read_losses, read_state, read_weights, tiny_options
+
+from fst.config import TrainingConfig
 
 pytestmark = pytest.mark.slow
 
 STEPS = 48
+
+# `train.py`, with a network of one layer and a loss that take no time to compile but what they are
+# told to, and with steps that are slow enough to be caught.
+SCRIPT = """
+import functools, sys, time
+import keras, tensorflow as tf
+from fst import errors
+from fst.training import command, loop
+from tests.tiny import PlainLoss, plain_network
+
+compiling = float(sys.argv.pop(1))
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.02)
+
+class SlowToCompile(PlainLoss):
+    def of_each(self, *arguments):
+        if not tf.executing_eagerly():
+            time.sleep(compiling)
+        return super().of_each(*arguments)
+
+parts = {"network": plain_network(), "loss": SlowToCompile(), "callbacks": [Slow()]}
+loop.train = functools.partial(loop.train, **parts)
+errors.run(command.main)
+"""
+
+
+def start(options, compiling=0.0):
+    return forks.start("-c", SCRIPT, compiling, *command_of(options)[1:])
+
+
+def finish(process):
+    """Waits for the end of a run; returns what it said."""
+    try:
+        _, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    return errors
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +74,7 @@ def options(photos, style, vgg_file, tmp_path_factory):
 def whole(options):
     """The folder of a run that was never stopped."""
     options = {**options, "name": "whole"}
-    done = run(*command_of(options))
-    assert done.returncode == 0, done.stderr
+    finish(start(options))
     return folder_of(options)
 
 
@@ -79,7 +123,7 @@ def stepped(folder, since):
 
 
 def compiling(folder, since):
-    """The first step is under way, which takes seconds."""
+    """The first step is under way."""
     drawn = folder / "previews" / "photos.jpg"
     return drawn.exists() and time.time() - drawn.stat().st_mtime > 0.5
 
@@ -98,7 +142,13 @@ def previewing(folder, since):
 
 
 def exporting(folder, since):
-    return (folder / "network.weights.h5").exists()
+    return (folder / "network.keras").exists()
+
+
+def weights_in(folder):
+    """The weights in the file of a network that is not one of the project's."""
+    with zipfile.ZipFile(folder / "network.keras") as file:
+        return read_weights(io.BytesIO(file.read("model.weights.h5")))
 
 
 def check_whole_files(folder):
@@ -108,8 +158,8 @@ def check_whole_files(folder):
     for path in folder.glob("previews/step_*.jpg"):
         with Image.open(path) as picture:
             picture.load()
-    if (folder / "network.weights.h5").exists():
-        assert read_weights(folder / "network.weights.h5")
+    if (folder / "network.keras").exists():
+        assert weights_in(folder)
 
 
 def check_same(folder, whole):
@@ -117,31 +167,47 @@ def check_same(folder, whole):
     losses, expected = read_losses(folder), read_losses(whole)
     assert list(losses[:, 0]) == list(range(1, STEPS + 1))
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    weights = read_weights(folder / "network.weights.h5")
-    for name, array in read_weights(whole / "network.weights.h5").items():
+    weights = weights_in(folder)
+    for name, array in weights_in(whole).items():
         np.testing.assert_allclose(weights[name], array, rtol=2e-3, atol=1e-4)
     names = {path.relative_to(whole) for path in whole.rglob("*")}
     assert {path.relative_to(folder) for path in folder.rglob("*")} == names
     assert not litter(folder)
 
 
+def kill_at(moment, folder, process):
+    try:
+        wait_for(moment, folder, process)
+        time.sleep(random.uniform(0, 0.05))
+        assert process.poll() is None, f"the run ended at '{moment.__name__}'"
+    finally:
+        process.kill()
+        process.wait()
+    check_whole_files(folder)
+    assert not (folder / "style.json").exists()
+
+
 def test_killed_five_times(options, whole):
     options = {**options, "name": "killed"}
     folder = folder_of(options)
     for moment in (setting_up, stepping, saving, previewing, exporting):
-        process = start(*command_of(options))
-        try:
-            wait_for(moment, folder, process)
-            time.sleep(random.uniform(0, 0.1))
-            assert process.poll() is None, f"the run ended at '{moment.__name__}'"
-        finally:
-            process.kill()
-            process.wait()
-        check_whole_files(folder)
-        assert not (folder / "style.json").exists()
-    done = run(*command_of(options))
-    assert done.returncode == 0, done.stderr
+        kill_at(moment, folder, start(options))
+    finish(start(options))
     check_same(folder, whole)
+
+
+def test_killed_with_the_projects_own_network(options):
+    from fst.training.loop import train
+
+    command = command_of({**options, "name": "own"})
+    folder = folder_of({**options, "name": "own"})
+    kill_at(saving, folder, forks.start(*command))
+    finish(forks.start(*command))
+    with ending_after_the_steps():
+        expected = train(TrainingConfig(**{**options, "name": "own_whole"}), on_event=str)
+    np.testing.assert_allclose(read_losses(folder), read_losses(expected.folder), rtol=1e-4)
+    assert read_weights(folder / "network.weights.h5")
+    assert not litter(folder)
 
 
 def test_signals_save_at_once(options, whole):
@@ -151,7 +217,7 @@ def test_signals_save_at_once(options, whole):
     done_before = 0
     for number, moment in ((signal.SIGINT, stepped), (signal.SIGTERM, compiling)):
         (folder / "previews" / "photos.jpg").unlink(missing_ok=True)
-        process = start(*command_of(options))
+        process = start(options, compiling=2.0 if moment is compiling else 0.0)
         try:
             wait_for(moment, folder, process)
             process.send_signal(number)
@@ -166,7 +232,6 @@ def test_signals_save_at_once(options, whole):
         assert done_before < saved < STEPS
         done_before = saved
         assert not litter(folder)
-    done = run(*command_of({**options, "preview_every": 12}))
-    assert done.returncode == 0, done.stderr
-    assert f"going on after step {done_before} of {STEPS}" in done.stderr
+    errors = finish(start({**options, "preview_every": 12}))
+    assert f"going on after step {done_before} of {STEPS}" in errors
     np.testing.assert_allclose(read_losses(folder), read_losses(whole), rtol=1e-4)

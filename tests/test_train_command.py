@@ -5,16 +5,17 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import threading
 
-import forks
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, run, run_here, run_script_here
 from PIL import Image
 from tiny import command_of, tiny_options
 
 from fst import files
+from fst.batch import command as infer
 from fst.config import TrainingConfig, infer_command
 from fst.console import cli
 from fst.errors import UserError
@@ -25,14 +26,24 @@ def options(photos, style, vgg_file, tmp_path):
     return tiny_options(photos, style, vgg_file, tmp_path / "out")
 
 
-def refused(options, **settings):
-    """Runs the command, which must refuse; returns its one line."""
-    environment = {**os.environ, **settings}
-    # What is set may count from the first import on.
-    done = (run if settings else forks.run)(*command_of(options), env=environment)
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
+@pytest.fixture
+def train_here(monkeypatch, capsys):
+    """Runs `train.py` with these words in this process; gives a `Result`."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield lambda *words: run_script_here(ROOT / "train.py", words, monkeypatch, capsys)
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def refused(train_here):
+    """Runs the command, which must refuse; gives its one line."""
+    return lambda options: refusal(*train_here(*command_of(options)[1:]))
+
+
+def refusal(code, _, err):
+    """The one line of a command that was refused."""
+    lines = err.splitlines()
+    assert (code, len(lines)) == (2, 1), err
     assert lines[0].startswith("error: ")
     return lines[0]
 
@@ -82,24 +93,22 @@ class TestCommandLine:
     def test_is_refused(self, words, named):
         assert named in parsed(*words)
 
-    def test_as_a_command(self, options):
+    def test_as_a_command(self, options, refused):
         for changes in ({"steps": 0}, {"steps": "x"}, {"no_such_flag": 1}):
             assert next(iter(changes)).replace("_", "-") in refused({**options, **changes})
 
     def test_without_a_style(self):
         done = run("train.py")
-        assert done.returncode == 2
-        assert len(done.stderr.splitlines()) == 1
-        assert "STYLE" in done.stderr.upper()
+        assert "STYLE" in refusal(done.returncode, done.stdout, done.stderr).upper()
 
-    def test_help_names_every_flag(self):
-        done = run("train.py", "--help")
-        assert done.returncode == 0
-        assert all(word in done.stdout for word in ("--style-weight", "--save-every", "--finish"))
+    def test_help_names_every_flag(self, train_here):
+        done = train_here("--help")
+        assert done.code == 0
+        assert all(word in done.out for word in ("--style-weight", "--save-every", "--finish"))
 
 
 class TestStyle:
-    def test_missing_as_a_command(self, options, tmp_path):
+    def test_missing_as_a_command(self, options, refused, tmp_path):
         line = refused({**options, "style": "no_such_style.jpg"})
         assert "no_such_style.jpg" in line
         assert not (tmp_path / "out").exists()
@@ -165,7 +174,7 @@ class TestStyleFromTheWeb:
 
 
 class TestContent:
-    def test_missing_as_a_command(self, options):
+    def test_missing_as_a_command(self, options, refused):
         assert "no/such/folder" in refused({**options, "content": "no/such/folder"})
 
     def test_empty(self, options, tmp_path):
@@ -184,16 +193,21 @@ class TestContent:
         data = (some / "photo05.jpg").read_bytes()
         (some / "photo05.jpg").write_bytes(data[: len(data) // 3])
         (some / "photo09.jpg").write_text("no photo")
-        done = run(*command_of({**options, "content": str(some), "steps": 8}))
+        several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
+        changes = {"content": str(some), "steps": 8, "name": "both"}
+        done = run(*command_of({**several, **changes}))
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         end = done.stderr.splitlines()[-3:]
         assert end[0] == "skipped 2 photos that could not be read:"
         assert {line.split(":")[0].strip() for line in end[1:]} == {"photo05.jpg", "photo09.jpg"}
-        assert "out/tiny" in done.stdout
-        card = json.loads((tmp_path / "out" / "tiny" / "style.json").read_text())
+        assert f"the 2 styles are in {tmp_path / 'out' / 'both'}; try: " in done.stdout
+        card = json.loads((tmp_path / "out" / "both" / "style.json").read_text())
         assert card["skipped_photos"]["count"] == 2
         assert set(card["skipped_photos"]["named"]) == {"photo05.jpg", "photo09.jpg"}
+        # Of several styles the hint names one.
+        hint = done.stdout.partition("; try: ")[2]
+        assert "both/stripes PHOTO -o stylised.jpg" in hint
 
 
 class TestVgg:
@@ -219,13 +233,11 @@ class TestVgg:
         options = {**options, "vgg_weights": "imagenet"}
         cache = tmp_path / "keras"
         nowhere = "http://127.0.0.1:9"
-        line = refused(
-            options,
-            KERAS_HOME=str(cache),
-            FST_VGG19_WEIGHTS="",
-            https_proxy=nowhere,
-            HTTPS_PROXY=nowhere,
-        )
+        # What is set may count from the first import on.
+        proxies = {"https_proxy": nowhere, "HTTPS_PROXY": nowhere}
+        settings = {"KERAS_HOME": str(cache), "FST_VGG19_WEIGHTS": "", **proxies}
+        done = run(*command_of(options), env={**os.environ, **settings})
+        line = refusal(done.returncode, done.stdout, done.stderr)
         assert "https://storage.googleapis.com" in line
         assert "URL fetch failure" in line
         assert str(cache / "models") in line
@@ -255,27 +267,40 @@ class TestRun:
 
 
 class TestHint:
-    @pytest.mark.parametrize("name", ["tiny", "all"])
-    @pytest.mark.slow
-    def test_does_what_it_says(self, options, style, tmp_path, name):
-        # Relative, with a space, and not where infer.py looks by itself.
-        output = os.path.relpath(tmp_path / "my styles", ROOT)
-        done = forks.run(*command_of({**options, "output": output, "name": name, "steps": 2}))
-        assert done.returncode == 0, done.stderr
-        words = shlex.split(done.stdout.partition("; try: ")[2])
-        assert words[0] == "python"
-        places = {"PHOTO": style, "stylised.jpg": tmp_path / "out.jpg"}
-        stylised = forks.run(*(places.get(word, word) for word in words[1:]))
-        assert (stylised.returncode, stylised.stderr) == (0, "")
-        assert (tmp_path / "out.jpg").is_file()
+    @pytest.fixture
+    def output(self, tmp_path, monkeypatch):
+        """A folder of styles: relative, with a space, and not where infer.py looks by itself."""
+        monkeypatch.chdir(ROOT)
+        return os.path.relpath(tmp_path / "my styles", ROOT)
+
+    @pytest.fixture
+    def follow(self, style, tmp_path, monkeypatch, capsys):
+        """Does what a hint says."""
+        before = signal.getsignal(signal.SIGTERM)
+
+        def call(hint):
+            python, *words = shlex.split(hint)
+            assert (python, words[0]) == ("python", "infer.py")
+            places = {"PHOTO": style, "stylised.jpg": tmp_path / "out.jpg"}
+            words = [places.get(word, word) for word in words]
+            stylised = run_here(infer.main, words, monkeypatch, capsys)
+            assert (stylised.code, stylised.err) == (0, "")
+            assert (tmp_path / "out.jpg").is_file()
+
+        yield call
+        signal.signal(signal.SIGTERM, before)
 
     @pytest.mark.slow
-    def test_names_a_style_where_there_are_several(self, options, photos, tmp_path):
-        several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
-        done = forks.run(*command_of({**several, "name": "both", "steps": 2}))
-        assert done.returncode == 0, done.stderr
-        assert "the 2 styles are in " in done.stdout
-        assert "try: python infer.py both/stripes PHOTO -o stylised.jpg" in done.stdout
+    def test_does_what_it_says(self, options, output, train_here, follow):
+        # This name is a word of its own in infer.py.
+        command = command_of({**options, "output": output, "name": "all", "steps": 1})
+        done = train_here(*command[1:])
+        assert done.code == 0, done.err
+        follow(done.out.partition("; try: ")[2])
+
+    def test_does_so_with_an_ordinary_name(self, styles, output, follow):
+        shutil.copytree(styles / "waves", f"{output}/waves")
+        follow(infer_command("waves", output))
 
     @pytest.mark.parametrize("output", ["checkpoints", "checkpoints/", "./checkpoints"])
     def test_is_short_where_infer_looks_by_itself(self, output):

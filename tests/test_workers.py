@@ -22,15 +22,36 @@ pytestmark = pytest.mark.slow
 
 STEPS = 8
 
-# Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files.
+# Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files. The
+# network has one of each kind of the project's layers that weigh on training, and is compiled at
+# once; tests/test_cloud.py trains the whole one with two workers.
 SCRIPT = """
 import json, os, signal, sys
+import keras
 import numpy as np
 from fst.config import TrainingConfig
 from fst.errors import run
+from fst.models.network import BoundedPixels, ConditionalNormalization, ToUnit
 from fst.training import loop
 
 options, weights_path, stop = json.loads(sys.argv[1])
+
+def build_small(width, precision, styles, seed):
+    photo, shares = keras.Input((None, None, 3)), keras.Input((styles,))
+    starts = (keras.initializers.GlorotUniform(seed + number) for number in range(2))
+
+    def convolved(x, outputs, name):
+        start = next(starts)
+        layer = keras.layers.Conv2D(outputs, 3, padding="same", kernel_initializer=start, name=name)
+        return layer(x)
+
+    x = convolved(ToUnit()(photo), width, "first_conv")
+    x = ConditionalNormalization(styles, name="first_norm")([x, shares])
+    x = convolved(keras.layers.ReLU()(x), 3, "rgb_conv")
+    return keras.Model([photo, shares], BoundedPixels()(x))
+
+loop.build_network = build_small
+
 class Kept(loop.TrainingStep):
     def __init__(self, *args):
         super().__init__(*args)
@@ -63,8 +84,13 @@ run(main)
 def options(photos, style, vgg_file, tmp_path_factory):
     output = tmp_path_factory.mktemp("workers")
     options = tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
+    layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     # Three styles, so that each of the workers' photos gets one that depends on its place.
-    return {**options, "style": [str(style), *(str(photos / f"photo0{n}.jpg") for n in (3, 5))]}
+    return {
+        **options,
+        **layers,
+        "style": [str(style), *(str(photos / f"photo0{n}.jpg") for n in (3, 5))],
+    }
 
 
 def tf_config(addresses, index=0):

@@ -85,7 +85,7 @@ def measure(network, loss, photos, index=0):
 
     Args:
         network: the trained network, in float32.
-        loss: the `PerceptualLoss` of all styles, in float32.
+        loss: the `PerceptualLoss` of all styles, in float32, or what was handed in for it.
         photos: the content photos.
         index: the style's place.
 
@@ -98,8 +98,8 @@ def measure(network, loss, photos, index=0):
     rows = []
     for _, picture in photos.pictures(photos.held_out[:count], MEASURED_AT):
         painted = paint(network, picture[None], shares)
-        terms = loss(painted, loss.content_features(picture[None]), shares)
-        rows.append([float(term) for term in terms])
+        terms = loss.of_each(painted, loss.content_features(picture[None]), shares)
+        rows.append([float(term[0]) for term in terms])
     if not rows:
         return None
     means = zip(LossTerms._fields, np.mean(rows, axis=0), strict=True)
