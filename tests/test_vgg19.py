@@ -215,7 +215,7 @@ def test_the_others_do_not(preset):
 
 
 def test_the_features_say_so_too(embedded):
-    with pytest.raises(UserError, match=r"relu5_1 lies deeper.*--vgg-weights imagenet"):
+    with pytest.raises(UserError, match=r"relu5_1 lies deeper.*vgg_weights imagenet"):
         PerceptualLoss(embedded, [picture()[0]], style_layers=("relu1_1", "relu5_1"))
     with pytest.raises(ValueError, match="VGG19 has no layer 'relu9_1'"):
         embedded(picture(), ["relu9_1"])
@@ -241,7 +241,7 @@ def test_the_package_is_damaged(how, tmp_path, monkeypatch):
     monkeypatch.setattr(vgg19, "EMBEDDED_PATH", path)
     with pytest.raises(UserError) as caught:
         load_vgg19(EMBEDDED)
-    line = str(caught.value)
+    line = caught.value.for_command_line()
     assert line.startswith(f"--vgg-weights embedded: {path} cannot be read (")
     assert "install fst again, or use --vgg-weights imagenet or a file" in line
     assert "\n" not in line

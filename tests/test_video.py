@@ -565,11 +565,12 @@ def test_a_stop_leaves_the_old_file(tmp_path, stop):
 
 FULL = """
 import resource, sys
+from fst.errors import UserError
 from fst.media import video
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 try:
     video.stylise_video(sys.argv[1], sys.argv[2], lambda rgb: 255 - rgb)
-except video.UserError as error:
+except UserError as error:
     print(error, "/", type(error.__cause__).__name__, error.__cause__.errno)
 """
 

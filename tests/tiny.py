@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from conftest import weights_of
 from keras import ops
 
 from fst.config import words_of
@@ -147,5 +146,6 @@ class AtBeginning(keras.callbacks.Callback):
     """Ends a run before its first step; `weights` are those that it begins with."""
 
     def on_train_begin(self, logs=None):
-        self.weights = weights_of(self.model.network)
+        layers = self.model.network.layers
+        self.weights = {layer.name: layer.get_weights() for layer in layers if layer.weights}
         raise Begun
