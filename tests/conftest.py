@@ -41,7 +41,13 @@ FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
 
 
 # What takes long to come about, by the fixture that makes it.
-MARKS = {"browser": "browser", "server": "browser", "job": "slow", "real_vgg": "slow"}
+MARKS = {
+    "browser": "browser",
+    "server": "browser",
+    "job": "slow",
+    "jumping": "slow",
+    "real_vgg": "slow",
+}
 
 
 def pytest_collection_modifyitems(items):

@@ -35,6 +35,8 @@ from tests.conftest import ROOT, draw_photo, wait_for
 from tests.ports import free_ports
 from tests.tiny import tiny_options
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 240_000  # milliseconds; ten pages that load at once take half a minute of two cores
 

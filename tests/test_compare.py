@@ -18,6 +18,8 @@ from fst.files import ImageError
 from fst.media import images
 from fst.stylize.stylizer import load
 
+pytestmark = pytest.mark.slow
+
 SIZE = 48
 BUDGETS = (2, 5)
 

@@ -9,6 +9,8 @@ from PIL import Image
 from fst.batch.contact_sheet import contact_sheet, style_sheet
 from fst.media import samples
 
+pytestmark = pytest.mark.slow
+
 
 def places(sheet, value):
     """Top and left of each picture that is all of one shade."""

@@ -14,6 +14,8 @@ from PIL import Image
 from fst.errors import UserError
 from fst.media import animation, clip, hdr, video
 
+pytestmark = pytest.mark.slow
+
 FILM_RATE = Fraction(1, 24)
 
 

@@ -20,6 +20,8 @@ from fst.models.architecture import layers
 from fst.stylize import engines, forward_tensorflow
 from fst.stylize.forward import arrange, stored
 
+pytestmark = pytest.mark.slow
+
 ENGINES = ("tensorflow", "openvino", "onnxruntime")
 
 

@@ -22,6 +22,8 @@ from fst.gatys.options import PRESETS, GatysConfig, GatysOptions, GatysPreset
 from fst.media import images
 from fst.models.perceptual import POOLINGS, load_vgg19
 
+pytestmark = pytest.mark.slow
+
 OPTIMIZERS = ("lbfgs", "adam")
 CONTENT, STYLE, OTHER = draw_photo(1, 48, 64), draw_photo(2, 64, 48), draw_photo(3, 40, 56)
 

@@ -26,6 +26,8 @@ from fst.gatys.options import PRESETS, GatysConfig, GatysOptions
 from fst.media import images
 from fst.media.images import ImageError
 
+pytestmark = pytest.mark.slow
+
 # Shallow layers and small pictures: what the loss sees is beside the point here.
 LIGHT = {
     "content_layers": ("relu2_1",),

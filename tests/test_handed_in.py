@@ -18,6 +18,8 @@ from fst.training import loop
 from fst.training.data import take_photos
 from fst.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples" / "handing_in"
 
 

@@ -30,6 +30,8 @@ from fst.media import images
 from fst.stylize import look
 from fst.stylize.stylizer import SharedNetwork, Stylizer, load_all
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def load_once():

@@ -8,6 +8,8 @@ import tensorflow as tf
 from fst.models.lattice import lattice_energy, lattice_term
 from fst.models.network import build_network
 
+pytestmark = pytest.mark.slow
+
 GREY = np.full((1, 128, 192, 3), 128, np.float32)
 
 

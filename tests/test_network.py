@@ -250,6 +250,7 @@ def test_keras_file_round_trip(network, tmp_path):
     assert [(type(n), n.name) for n in loaded.layers] == [(type(n), n.name) for n in network.layers]
 
 
+@pytest.mark.slow
 def test_keras_file_needs_the_source_but_only_that(network, tmp_path):
     """Its layers are ours, and Keras says which one it misses; the SavedModel needs nothing."""
     path = tmp_path / "n.keras"

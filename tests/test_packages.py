@@ -13,6 +13,8 @@ from tiffs import GREY, write_tiff
 from fst import packages
 from fst.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 # Python runs this before all else. A package that is hidden cannot even be looked for; one that is
 # slow must not have been imported by the time that the command ends.
 HIDE = """

@@ -8,6 +8,8 @@ import pytest
 from conftest import ROOT, draw_photo
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 STYLE = ROOT / "data" / "styles" / "woodcut.jpg"
 
 

@@ -20,6 +20,8 @@ from fst.batch.plan import Job
 from fst.config import InferenceConfig
 from fst.media import images
 
+pytestmark = pytest.mark.slow
+
 # --- Every size, mode and format -----------------------------------------------------------------
 
 # The modes that Pillow writes into each format.

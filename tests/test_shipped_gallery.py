@@ -12,6 +12,8 @@ from fst.models.network import fold, paint
 from fst.models.perceptual import PerceptualLoss, load_vgg19
 from fst.training.loop import train
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINTS = ROOT / "checkpoints"
 
 

@@ -15,6 +15,8 @@ from fst.stylize import memory, strips, stylizer
 from fst.stylize.forward import arrange
 from fst.stylize.strips import stylise_in_strips
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -30,6 +30,8 @@ from fst.training.history import read_history
 from fst.training.loop import TrainingStep, train
 from fst.training.style_images import open_styles
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 
 

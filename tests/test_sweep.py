@@ -19,6 +19,8 @@ from fst.gatys.options import GatysOptions
 from fst.gatys.sweep import combinations, parse_sweep
 from fst.media import grid, images
 
+pytestmark = pytest.mark.slow
+
 # --- Reading --------------------------------------------------------------------------------------
 
 

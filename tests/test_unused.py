@@ -164,6 +164,7 @@ def test_every_option_that_a_rule_names_is_there(kind):
     assert {rule.field for rule in rules} <= fields
 
 
+@pytest.mark.slow
 def test_the_commands_tell_it_and_do_their_work(styles, tmp_path):
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     place = styles / "waves"

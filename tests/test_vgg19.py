@@ -334,6 +334,7 @@ def test_the_script_makes_what_is_read(vgg_file, tmp_path, monkeypatch):
 # --- On a machine that knows nothing -------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_style_is_trained_without_a_network(photos, style, tmp_path, monkeypatch):
     from fst.training.loop import train
 

@@ -19,6 +19,8 @@ from fst.errors import UserError
 from fst.media import clip, video
 from fst.stylize import steady
 
+pytestmark = pytest.mark.slow
+
 MATRICES = {"bt709": (1, 0.2126, 0.0722), "bt601": (5, 0.299, 0.114)}
 RATE = Fraction(24)
 
