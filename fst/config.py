@@ -120,7 +120,7 @@ class TrainingConfig(metaclass=WithPresets):
     """Folder that holds the trained styles."""
 
     preset: Preset = "instant"
-    """instant: a style in about a minute. draft, standard: better ones, in minutes. fine: for a
+    """instant: a style in a few minutes. draft, standard: better ones, in minutes. fine: for a
     GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
 
     steps: int = 100
