@@ -197,6 +197,7 @@ def _existing(given):
 
 
 def name_of_url(url):
+    """The last part of an address's path as the name of a file, a `Path`."""
     try:
         last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     except ValueError:  # A broken address, of which the download will tell.

@@ -177,6 +177,7 @@ def _onnxruntime(model):
 
 
 def within_memory(run, image):
+    """What `run(image)` returns; an engine's words for too little memory become a MemoryError."""
     try:
         return run(np.ascontiguousarray(image))
     except Exception as error:  # Each engine has classes of its own, and none for this.
