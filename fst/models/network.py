@@ -24,6 +24,7 @@ from keras import layers, ops
 
 from fst.models import architecture
 from fst.models.architecture import EPSILON, STRIDE
+from fst.models.convolution import Conv2D
 from fst.models.precision import dtype_policy
 
 
@@ -196,8 +197,6 @@ class _Builder:
         self._shares, self._seeds = shares, seeds
 
     def normalised(self, x, layer):
-        if layer.enlarge:
-            x = layers.UpSampling2D(2, interpolation="nearest", name=f"{layer.name}_resize")(x)
         x = self._convolved(x, layer, keras.initializers.GlorotUniform(next(self._seeds)))
         x = self._norm(layer.norm)(x)
         return layers.Activation("relu", name=f"{layer.name}_relu")(x) if layer.activate else x
@@ -213,10 +212,12 @@ class _Builder:
         return BoundedPixels(name="pixels")(self._convolved(x, layer, small))
 
     def _convolved(self, x, layer, initializer):
-        x = ReflectionPadding2D(layer.kernel // 2, name=f"{layer.name}_pad")(x)
-        return layers.Conv2D(
+        if not layer.enlarge:
+            x = ReflectionPadding2D(layer.kernel // 2, name=f"{layer.name}_pad")(x)
+        return Conv2D(
             layer.outputs,
             layer.kernel,
+            enlarge=layer.enlarge,
             strides=layer.stride,
             kernel_initializer=initializer,
             name=layer.conv,
