@@ -22,8 +22,9 @@ class UserError(Exception):
         return _OPTION.sub(lambda found: found[1].lower(), super().__str__())
 
     def for_command_line(self) -> str:
-        """The text with options as a command line has them: `--style-weight`, `STYLE`."""
-        return _OPTION.sub(lambda found: _spelled(found[1]), super().__str__())
+        """The text, in one line, with options as a command line has them: `--style-weight`."""
+        text = _OPTION.sub(lambda found: _spelled(found[1]), super().__str__())
+        return " ".join(text.split())  # A file's name may hold line breaks.
 
 
 def flag_of(field: str) -> str:
@@ -75,7 +76,7 @@ def run(main):
         sys.stdout.flush()  # Here, or Python would complain of a closed pipe as it ends.
         sys.exit(code)
     except UserError as error:
-        print(f"error: {' '.join(error.for_command_line().split())}", file=sys.stderr)
+        print(f"error: {error.for_command_line()}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

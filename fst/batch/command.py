@@ -7,11 +7,12 @@ import sys
 
 from fst import catalogue
 from fst.batch import inference, plan
+from fst.batch.process import prepare_for
 from fst.batch.unused import in_inference
 from fst.config import InferenceConfig, StylesConfig
-from fst.console import cli, heap, quiet, unused
+from fst.console import cli, quiet, unused
 from fst.console.progress import Progress
-from fst.stylize import engines, stylizer
+from fst.stylize import engines
 
 NOTES_IN_FULL = 3
 """The photos that are named for each kind of note; the others are counted."""
@@ -46,10 +47,7 @@ def show(config, jobs):
 
     A note on a photo, such as on its colour profile, is shown for the first photos that have it.
     """
-    if engines.choose(config.engine, config.precision) == "tensorflow":
-        heap.keep_freed(gib=1)
-        quiet.quiet_tensorflow()
-    stylizer.before_strips = quiet.quiet_tensorflow
+    prepare_for(engines.choose(config.engine, config.precision))
     quiet.quiet_pillow()
     # A stop by the system leaves whole files only, just as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -12,8 +12,9 @@ from typing import Annotated
 import numpy as np
 
 from fst import checkpoint, errors
+from fst.batch.process import prepare_for
 from fst.config import REQUIRED, check_ranges, shown_as
-from fst.console import cli, heap, quiet
+from fst.console import cli
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
@@ -126,10 +127,7 @@ def main():
     else:
         photos = list(samples.load(config.size, config.more_samples).values())
     engine = engines.choose()
-    if engine == "tensorflow":
-        heap.keep_freed(gib=1)
-        quiet.quiet_tensorflow()
-    stylizer.before_strips = quiet.quiet_tensorflow
+    prepare_for(engine)
     styles = stylizer.load_all(trained, engine)
     cell = config.cell or (_SMALL if len(styles) > _ABREAST else 0)
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles, cell)

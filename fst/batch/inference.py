@@ -321,5 +321,5 @@ def _smaller(side):
 
 
 def _one_line(job, error):
-    text = " ".join(error.for_command_line().split())
+    text = error.for_command_line()
     return text if job.name[:100] in text else f"{job.name}: {text}"
