@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = 48
 BUDGETS = (2, 5)
+CONTENT = ("relu2_1",)
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +38,9 @@ def trained(tmp_path_factory, style):
     keras.utils.set_random_seed(5)
     plain = Checkpoint(root / "plain")
     plain.write_weights(build_network(4))
-    config = TrainingConfig(
-        str(style), width=4, style_size=40, style_weight=2.0, style_layers=("relu1_1", "relu2_1")
-    )
+    # Shallow layers, whose graphs are soon built.
+    layers = {"content_layers": CONTENT, "style_layers": ("relu1_1", "relu2_1")}
+    config = TrainingConfig(str(style), width=4, style_size=40, style_weight=2.0, **layers)
     digest = hashlib.sha256(style.read_bytes()).hexdigest()
     plain.write_card(
         {"format": 1, "name": "plain", "config": config.to_json(), "style": {"sha256": digest}}
@@ -117,6 +118,7 @@ class TestResult:
         assert settings["style_size"] == 40
         assert settings["style_weight"] == 2.0
         assert settings["style_layers"] == ["relu1_1", "relu2_1"]
+        assert settings["content_layers"] == list(CONTENT)
         assert settings["budgets"] == [2, 5]
         assert settings["style_is_the_trained_one"] is True
         assert settings["style"] == "stripes.png"
@@ -145,6 +147,7 @@ class TestResult:
             [images.load_rgb(style, 40)],
             style_weight=2.0,
             tv_weight=1.0,
+            content_layers=CONTENT,
             style_layers=("relu1_1", "relu2_1"),
         )
         photo = images.load_rgb(config.photos[0], SIZE)
