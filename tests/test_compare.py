@@ -49,7 +49,7 @@ def trained(tmp_path_factory, style):
 
 
 @pytest.fixture
-def config(trained, style, photos, vgg_file, tmp_path):
+def config(kept_vgg, trained, style, photos, vgg_file, tmp_path):
     """A comparison on two photos; options by name replace its own."""
 
     def make(**changes):
@@ -207,6 +207,7 @@ class TestCommand:
     def test_interrupted_it_goes_on_with_the_photos_that_are_missing(
         self, config, run, monkeypatch
     ):
+        given = config(also_from=())
         whole = Comparison.compare
 
         def stop_at_two(self, source):
@@ -215,19 +216,19 @@ class TestCommand:
             whole(self, source)
 
         monkeypatch.setattr(Comparison, "compare", stop_at_two)
-        code, _, _ = run(words_of(config()))
+        code, _, _ = run(words_of(given))
         assert code == 130
-        (first,) = results(config())
-        kept = Path(config().output) / "photos" / first / "result.json"
+        (first,) = results(given)
+        kept = Path(given.output) / "photos" / first / "result.json"
         before = kept.stat().st_mtime_ns
 
         monkeypatch.setattr(Comparison, "compare", whole)
-        code, out, err = run(words_of(config()))
+        code, out, err = run(words_of(given))
         assert code == 0, err
-        assert len(results(config())) == 2
+        assert len(results(given)) == 2
         assert kept.stat().st_mtime_ns == before
         assert "report.html" in out
-        names = {path.name for path in Path(config().output).iterdir()}
+        names = {path.name for path in Path(given.output).iterdir()}
         assert names == {"settings.json", "photos", "report.html", "metrics.csv", "metrics.json"}
 
     def test_ctrl_c_within_a_photo_keeps_nothing_of_it(self, config, monkeypatch):
