@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import gc
 import io
 import json
 import os
@@ -142,6 +143,21 @@ def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(tmp_path):
         studio.full_size(upload, gone, Look(), "JPEG")
 
 
+@pytest.fixture
+def bare(monkeypatch):
+    """Lets pages be drawn without what takes Streamlit far longer than the drawing.
+
+    Each time it looks through all installed packages for components, and has Python look through
+    all objects for garbage, which with TensorFlow are millions.
+    """
+    from streamlit.components.v2 import manifest_scanner
+
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", lambda *_: [])
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def training_page():
     from fst.page import train_view
 
@@ -149,7 +165,7 @@ def training_page():
 
 
 @pytest.fixture
-def learning(gallery, monkeypatch, tmp_path):
+def learning(gallery, bare, monkeypatch, tmp_path):
     """Draws the page on which styles are learnt; in its folder of styles is a gallery."""
     from streamlit.testing.v1 import AppTest
 
@@ -462,7 +478,7 @@ def stylise_page():
 
 
 def test_every_style_is_shown_and_a_damaged_one_is_told_in_its_place(
-    gallery, monkeypatch, tmp_path
+    gallery, bare, monkeypatch, tmp_path
 ):
     from streamlit.testing.v1 import AppTest
 
@@ -516,7 +532,9 @@ def test_missing_vgg_weights_are_told_in_words(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_training_runs_alone_stops_and_goes_on(tmp_path, photos, style, vgg_file):
-    options = tiny_options(photos, style, vgg_file, "", steps=2000, save_every=5)
+    first = ("relu1_1",)  # The graphs of deeper layers take long to build.
+    layers = {"content_layers": first, "style_layers": first}
+    options = tiny_options(photos, style, vgg_file, "", steps=2000, save_every=5, **layers)
     for name in ("style", "output", "name"):
         del options[name]
     trainings = runs.Runs(tmp_path / "runs", tmp_path / "styles")
@@ -658,7 +676,7 @@ def fails():
         raise ValueError("secret detail")
 
 
-def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(caplog):
+def test_what_is_unexpected_is_a_message_and_the_log_has_the_rest(bare, caplog):
     from streamlit.testing.v1 import AppTest
 
     page = AppTest.from_function(fails).run(timeout=60)

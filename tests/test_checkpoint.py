@@ -192,15 +192,25 @@ def equal(found, wanted):
             np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6, err_msg=layer)
 
 
+@pytest.fixture(scope="module")
+def conditional(gallery):
+    """The network of all styles of the gallery."""
+    return checkpoint.find_folder("gallery", gallery).read_conditional()
+
+
 @pytest.mark.parametrize("wanted", ["dusk", "gallery/moss", "reef", "dusk=0.7,reef=0.3"])
-def test_a_style_is_folded_out_of_the_gallery(gallery, wanted):
+def test_a_style_is_folded_out_of_the_gallery(gallery, conditional, wanted):
     from fst.models.network import fold
 
     trained = checkpoint.find(wanted, gallery)
-    single = fold(trained.read_conditional(), trained.style_weights)
-    equal(trained.read_weights(), weights_of(single))
-    equal(weights_of(trained.read_network()), weights_of(single))
-    assert trained.read_network().count_params() == random_network(4, 0).count_params()
+    single = weights_of(fold(conditional, trained.style_weights))
+    equal(trained.read_weights(), single)
+    equal(weights_of(trained.read_network()), single)
+
+
+def test_a_style_of_a_gallery_is_as_small_as_one_alone(gallery):
+    one, alone = (checkpoint.find(name, gallery).read_network() for name in ("reef", "sand"))
+    assert one.count_params() == alone.count_params() == random_network(4, 0).count_params()
 
 
 def test_styles_of_a_gallery_differ(gallery):
@@ -343,6 +353,13 @@ def test_cards_are_written_as_they_are_read(tmp_path):
 # --- Shipped styles ------------------------------------------------------------------------------
 
 
+def copy_gallery(folder, names, target):
+    """Copies a gallery, whose styles get other names."""
+    copied = Checkpoint(shutil.copytree(folder, target))
+    styles = [{"name": name} for name in names]
+    copied.write_card({**copied.read_card(), "name": target.name, "styles": styles})
+
+
 @pytest.fixture
 def elsewhere(gallery, tmp_path, monkeypatch):
     """A folder to work in; those of `gallery` are the shipped styles."""
@@ -361,8 +378,8 @@ def test_shipped_styles_are_found_from_any_folder(elsewhere, gallery):
     assert checkpoint.is_shipped(checkpoint.find("reef"))
 
 
-def test_ones_own_styles_hide_shipped_ones(elsewhere):
-    write_gallery(elsewhere / "checkpoints" / "reef", ["reef"])
+def test_ones_own_styles_hide_shipped_ones(elsewhere, gallery):
+    copy_gallery(gallery / "sand", ["reef"], elsewhere / "checkpoints" / "reef")
     own = checkpoint.find("reef")
     assert own.folder == Path("checkpoints/reef")
     assert not checkpoint.is_shipped(own)
@@ -386,16 +403,17 @@ def test_another_folder_brings_no_shipped_styles(elsewhere):
         ("gallery", "holds 3 styles: name one"),
     ],
 )
-def test_what_is_in_neither_place_is_told_once_and_rightly(elsewhere, wanted, told):
-    write_gallery(elsewhere / "checkpoints" / "two", ["own", "other"])
+def test_what_is_in_neither_place_is_told_once_and_rightly(elsewhere, gallery, wanted, told):
+    names = ["own", "other", "third"]
+    copy_gallery(gallery / "gallery", names, elsewhere / "checkpoints" / "three")
     with pytest.raises(UserError, match=told):
         checkpoint.find(wanted)
 
 
-def test_a_shipped_gallery_is_not_added_to(elsewhere):
+def test_a_shipped_gallery_is_not_added_to(elsewhere, gallery):
     with pytest.raises(UserError, match=r"came with fst .* copy it into checkpoints/ first"):
         checkpoint.find_own_folder("gallery")
-    write_gallery(elsewhere / "checkpoints" / "gallery", ["a", "b"])
+    copy_gallery(gallery / "gallery", "abc", elsewhere / "checkpoints" / "gallery")
     assert checkpoint.find_own_folder("gallery").folder == Path("checkpoints/gallery")
 
 

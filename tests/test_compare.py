@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = 48
 BUDGETS = (2, 5)
+CONTENT = ("relu2_1",)
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +38,9 @@ def trained(tmp_path_factory, style):
     keras.utils.set_random_seed(5)
     plain = Checkpoint(root / "plain")
     plain.write_weights(build_network(4))
-    config = TrainingConfig(
-        str(style), width=4, style_size=40, style_weight=2.0, style_layers=("relu1_1", "relu2_1")
-    )
+    # Shallow layers, whose graphs are soon built.
+    layers = {"content_layers": CONTENT, "style_layers": ("relu1_1", "relu2_1")}
+    config = TrainingConfig(str(style), width=4, style_size=40, style_weight=2.0, **layers)
     digest = hashlib.sha256(style.read_bytes()).hexdigest()
     plain.write_card(
         {"format": 1, "name": "plain", "config": config.to_json(), "style": {"sha256": digest}}
@@ -48,7 +49,7 @@ def trained(tmp_path_factory, style):
 
 
 @pytest.fixture
-def config(trained, style, photos, vgg_file, tmp_path):
+def config(kept_vgg, trained, style, photos, vgg_file, tmp_path):
     """A comparison on two photos; options by name replace its own."""
 
     def make(**changes):
@@ -117,6 +118,7 @@ class TestResult:
         assert settings["style_size"] == 40
         assert settings["style_weight"] == 2.0
         assert settings["style_layers"] == ["relu1_1", "relu2_1"]
+        assert settings["content_layers"] == list(CONTENT)
         assert settings["budgets"] == [2, 5]
         assert settings["style_is_the_trained_one"] is True
         assert settings["style"] == "stripes.png"
@@ -145,6 +147,7 @@ class TestResult:
             [images.load_rgb(style, 40)],
             style_weight=2.0,
             tv_weight=1.0,
+            content_layers=CONTENT,
             style_layers=("relu1_1", "relu2_1"),
         )
         photo = images.load_rgb(config.photos[0], SIZE)
@@ -204,6 +207,7 @@ class TestCommand:
     def test_interrupted_it_goes_on_with_the_photos_that_are_missing(
         self, config, run, monkeypatch
     ):
+        given = config(also_from=())
         whole = Comparison.compare
 
         def stop_at_two(self, source):
@@ -212,19 +216,19 @@ class TestCommand:
             whole(self, source)
 
         monkeypatch.setattr(Comparison, "compare", stop_at_two)
-        code, _, _ = run(words_of(config()))
+        code, _, _ = run(words_of(given))
         assert code == 130
-        (first,) = results(config())
-        kept = Path(config().output) / "photos" / first / "result.json"
+        (first,) = results(given)
+        kept = Path(given.output) / "photos" / first / "result.json"
         before = kept.stat().st_mtime_ns
 
         monkeypatch.setattr(Comparison, "compare", whole)
-        code, out, err = run(words_of(config()))
+        code, out, err = run(words_of(given))
         assert code == 0, err
-        assert len(results(config())) == 2
+        assert len(results(given)) == 2
         assert kept.stat().st_mtime_ns == before
         assert "report.html" in out
-        names = {path.name for path in Path(config().output).iterdir()}
+        names = {path.name for path in Path(given.output).iterdir()}
         assert names == {"settings.json", "photos", "report.html", "metrics.csv", "metrics.json"}
 
     def test_ctrl_c_within_a_photo_keeps_nothing_of_it(self, config, monkeypatch):

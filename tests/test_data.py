@@ -184,7 +184,7 @@ def test_aspect_is_never_squashed(tmp_path, size):
     short = min(size)
     disc = np.hypot(x - size[0] / 2, y - size[1] / 2) < short / 4
     Image.fromarray(np.where(disc, 0, 255).astype(np.uint8)).save(tmp_path / "disc.png")
-    crops = batches(open_photos(str(tmp_path)), config(steps=40, crop_size=60, photo_size=80))
+    crops = batches(open_photos(str(tmp_path)), config(steps=25, crop_size=60, photo_size=80))
     whole = 0
     for crop in crops.reshape(-1, 60, 60, 3):
         dark = crop[..., 0] < 128
@@ -203,7 +203,7 @@ def test_crops_come_from_everywhere(tmp_path):
             [1, 2], axis=-1
         )
     ).save(tmp_path / "ramps.png")
-    crops = batches(open_photos(str(tmp_path)), config(steps=50, crop_size=32, photo_size=64))
+    crops = batches(open_photos(str(tmp_path)), config(steps=30, crop_size=32, photo_size=64))
     for channel in (0, 1):  # The one tells the place across, the other the place down.
         places = crops[..., channel].mean(axis=(2, 3)).ravel()
         assert places.min() < 85
@@ -233,8 +233,8 @@ def test_nothing_is_upside_down(tmp_path):
 # --- The same step, the same crops ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_step_depends_on_seed_and_number_alone(content, seed):
+def test_a_step_depends_on_seed_and_number_alone(content):
+    seed = 0  # One that could be taken for none.
     settings = config(steps=13)  # Of both kinds, over more than two epochs.
     whole = batches(open_photos(content, seed=seed), settings)
     assert len(whole) == 13
@@ -268,7 +268,7 @@ def test_every_photo_once_per_epoch_of_tfds(tfds_name):
     assert (order[0] != order[1]).any()
 
 
-@pytest.mark.parametrize(("workers", "replicas"), [(1, 2), (1, 4), (2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 4), (2, 2), (4, 1)])
 def test_workers_share_out_what_one_would_have_seen(content, workers, replicas):
     photos = open_photos(content, seed=3)
     alone = batches(photos, config(), start_step=1)
@@ -381,7 +381,7 @@ def test_held_out_photos_are_never_trained_on(content, holdout, kept):
     assert len(rest) == len(photos)
     assert not out & rest
     levels = {int(name.removeprefix("photo ").removesuffix(".png")) for name in out}
-    seen = set(greys(batches(photos, config(steps=18))).ravel())
+    seen = set(greys(batches(photos, config(steps=7))).ravel())  # More than one epoch.
     assert not seen & levels
     assert len(seen) >= len(photos) - 1
 

@@ -1,4 +1,4 @@
-"""The examples, run as their users do, with a shipped style and a small gallery.
+"""The examples, run as their users do, with a small style and a small gallery.
 
 TensorFlow Serving is not to be had from PyPI. In its place a few lines here answer
 the part of its REST API that the example uses, as its documentation and its source describe it,
@@ -27,21 +27,21 @@ EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")
-def style(tmp_path_factory):
-    """A folder with the shipped `udnie` as `saved_model` and `model.onnx`."""
+def style(styles, tmp_path_factory):
+    """A folder with the style `waves` as `saved_model` and `model.onnx`."""
     from fst.export import export_onnx, export_saved_model
 
     folder = tmp_path_factory.mktemp("examples")
-    weights = checkpoint.find("udnie", ROOT / "checkpoints").read_weights()
+    weights = checkpoint.find("waves", styles).read_weights()
     export_saved_model(weights, folder / "saved_model")
     export_onnx(weights, folder / "model.onnx")
     return folder
 
 
 @pytest.fixture(scope="module")
-def udnie():
+def waves(styles):
     """What the examples' pictures are held against."""
-    return fst.load("udnie", ROOT / "checkpoints")
+    return fst.load("waves", styles)
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,13 @@ def check_folder(stylise, folder, output, suffixed):
         assert all(apart(found, o) > 15 for o in others if o.shape == found.shape)
 
 
-def test_tfdata_pipeline(style, udnie, folder, tmp_path, run_example):
+def test_tfdata_pipeline(style, waves, folder, tmp_path, run_example):
     args = (style / "saved_model", folder, tmp_path, "--size", 52, "--batch-size", 2)
     code, out, errors = run_example("tfdata_pipeline.py", *args)
     assert code == 1
     assert "6 of 7 stylised" in out
     assert [line for line in errors if "broken.jpg" in line] == errors[-1:]
-    check_folder(udnie, folder, tmp_path, suffixed=True)
+    check_folder(waves, folder, tmp_path, suffixed=True)
     assert read(tmp_path / "large.png.jpg").shape == (40, 52, 3)
     assert read(tmp_path / "small.bmp.jpg").shape == (16, 30, 3)
 
@@ -139,7 +139,7 @@ def test_tfdata_batches_hold_one_size_and_no_more_than_asked(folder):
     assert found == {"a.png": 2, "b.jpg": 2, "c.png": 1, "d.png": 1}
 
 
-def test_onnx_folder(style, udnie, folder, tmp_path, run_example):
+def test_onnx_folder(style, waves, folder, tmp_path, run_example):
     pytest.importorskip("onnxruntime")
     args = (style / "model.onnx", folder, tmp_path, "--size", 52)
     code, out, errors = run_example("onnx_folder.py", *args)
@@ -147,7 +147,7 @@ def test_onnx_folder(style, udnie, folder, tmp_path, run_example):
     assert "6 of 7 stylised" in out
     assert len(errors) == 1
     assert "broken.jpg" in errors[0]
-    check_folder(udnie, folder, tmp_path, suffixed=False)
+    check_folder(waves, folder, tmp_path, suffixed=False)
     assert read(tmp_path / "large.png").shape == (40, 52, 3)
     assert read(tmp_path / "small.bmp").shape == (16, 30, 3)
 
@@ -184,7 +184,7 @@ def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_ex
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_ray_stylises_a_tree_of_photos_and_goes_on(style, udnie, folder, tmp_path):
+def test_ray_stylises_a_tree_of_photos_and_goes_on(style, waves, folder, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[data]==2.60.*'")
     photos, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(folder, photos / "sub")
@@ -193,7 +193,7 @@ def test_ray_stylises_a_tree_of_photos_and_goes_on(style, udnie, folder, tmp_pat
     assert first.returncode == 1, first.stderr
     assert first.stdout.strip() == "1 failed, 6 stylised"
     assert "broken.jpg: failed: cannot identify" in first.stderr
-    check_folder(udnie, folder, output / "sub", suffixed=True)
+    check_folder(waves, folder, output / "sub", suffixed=True)
     (output / "sub" / "d.png.jpg").unlink()
     second = run(*command)
     assert second.stdout.strip() == "1 failed, 1 stylised, 5 there already"
@@ -212,7 +212,7 @@ def test_keras_layer(style, tmp_path, run_example):
     assert errors[-1].startswith("error: ")
 
 
-def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style, udnie):
+def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style, waves):
     import keras
 
     example = runpy.run_path(str(EXAMPLES / "keras_layer.py"))
@@ -221,7 +221,7 @@ def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style,
     seen = keras.Model(model.input, model.get_layer("style").output)
     photo = draw_photo(3, 40, 52)
     found = seen.predict(photo[None].astype(np.float32), verbose=0)[0]
-    assert np.abs(found - udnie(photo)).max() <= 1
+    assert np.abs(found - waves(photo)).max() <= 1
     pictures, labels = example["draw_shapes"](8, seed=0)
     assert pictures.shape == (8, 32, 32, 3)
     assert sorted(set(labels)) == [0, 1]
@@ -301,7 +301,7 @@ def server(style, gallery_model):
         thread.join()
 
 
-def test_serving_request(udnie, server, tmp_path, run_example):
+def test_serving_request(waves, server, tmp_path, run_example):
     photo = draw_photo(8, 40, 60)
     Image.fromarray(photo).save(tmp_path / "photo.png")
     output = tmp_path / "out.png"
@@ -316,7 +316,7 @@ def test_serving_request(udnie, server, tmp_path, run_example):
     assert (np.asarray(request["inputs"])[0] == photo).all()
     stylised = read(output)
     assert stylised.shape == photo.shape
-    assert np.abs(stylised.astype(int) - udnie(photo).astype(int)).max() <= 1
+    assert np.abs(stylised.astype(int) - waves(photo).astype(int)).max() <= 1
 
     code, out, _ = run_example("serving_request.py", *args, "--size", 30)
     assert (code, read(output).shape) == (0, (20, 30, 3))

@@ -994,17 +994,6 @@ def test_style_with_missing_weights_is_not_filled_with_random_ones(styles, tmp_p
 # --- The command and the Python door --------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_the_command_says_nothing_but_its_summary(styles, waves, tmp_path):
-    photo = write(tmp_path / "a.png")
-    # By the same engine as `waves`: another may round a value to its neighbour.
-    options = ("-o", tmp_path / "b.png", "--engine", "tensorflow")
-    done = run("infer.py", styles / "waves", photo, *options)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"1 of 1 stylised into {tmp_path / 'b.png'}\n"
-    np.testing.assert_array_equal(pixels(tmp_path / "b.png"), waves(pixels(photo)))
-
-
 def test_help_names_every_option(monkeypatch, capsys):
     done = run_here(infer.main, ["infer.py", "--help"], monkeypatch, capsys)
     assert (done.code, done.err) == (0, "")

@@ -54,7 +54,7 @@ def test_interface(network):
     assert network.output.dtype == "float32"
 
 
-@pytest.mark.parametrize("size", [*RESIDUES, (23, 16), (37, 64), (97, 131)])
+@pytest.mark.parametrize("size", [(23, 16), (37, 64), (97, 131)])
 def test_output_has_exactly_the_inputs_size(network, size):
     assert call(network, pictures(1, *size)).shape == (1, *size, 3)
 
@@ -64,9 +64,9 @@ def test_odd_sizes_are_mirrored_and_cropped(network, size):
     image = pictures(1, *size)
     pad = [(0, 0), *((0, -side % STRIDE) for side in size), (0, 0)]
     whole = call(network, np.pad(image, pad, mode="reflect"))
-    np.testing.assert_allclose(
-        call(network, image), whole[:, : size[0], : size[1]], atol=1e-3, rtol=0
-    )
+    found = call(network, image)
+    assert found.shape == (1, *size, 3)
+    np.testing.assert_allclose(found, whole[:, : size[0], : size[1]], atol=1e-3, rtol=0)
 
 
 def test_one_graph_serves_every_size_and_batch(network):
@@ -351,10 +351,10 @@ def test_each_style_adds_only_its_scales_and_shifts():
 
 
 @pytest.mark.parametrize("style", [(1, 0, 0), (0, 0, 1), (0.5, 0.5, 0), (0.2, 0.3, 0.5)])
-def test_folded_network_paints_the_same(conditional, style):
+def test_folded_network_paints_the_same(network, conditional, style):
     image = pictures(1, 37, 50)
     single = fold(conditional, style)
-    assert single.count_params() == build_network(8).count_params()
+    assert single.count_params() == network.count_params()
     np.testing.assert_allclose(
         call(single, image), stylise(conditional, image, style), atol=0.05, rtol=0
     )

@@ -626,15 +626,15 @@ def test_weights_file_that_is_none(tmp_path, content):
 # --- With the weights that ImageNet taught -------------------------------------------------------
 
 
-def test_real_vgg_knows_textures(real_vgg):
+def test_real_vgg_knows_textures(real_vgg, load_vgg_once):
     from skimage import data
 
     def texture(name, columns):
-        grey = getattr(data, name)()[:192, columns].astype(np.float32)
+        grey = getattr(data, name)()[:128, columns].astype(np.float32)
         return np.repeat(grey[..., None], 3, axis=-1)
 
-    left, right = slice(0, 192), slice(300, 492)
-    features = load_vgg19(real_vgg)
+    left, right = slice(0, 128), slice(300, 428)
+    features = load_vgg_once(real_vgg)
     for style, other in (("brick", "grass"), ("grass", "brick")):
         loss = PerceptualLoss(features, [texture(style, left)])
 
@@ -646,13 +646,13 @@ def test_real_vgg_knows_textures(real_vgg):
         assert distance(texture(style, right)) < 0.5 * distance(texture(other, right))
 
 
-def test_real_vgg_content_knows_the_photo(real_vgg):
+def test_real_vgg_content_knows_the_photo(real_vgg, load_vgg_once):
     """A blurred photo is nearer to itself than another photo is."""
     from skimage import data, filters
 
-    features = load_vgg19(real_vgg)
+    features = load_vgg_once(real_vgg)
     photo, other = (
-        p[100:292, 100:292].astype(np.float32) for p in (data.astronaut(), data.coffee())
+        p[100:228, 100:228].astype(np.float32) for p in (data.astronaut(), data.coffee())
     )
     blurred = filters.gaussian(photo, 1.5, channel_axis=-1, preserve_range=True).astype(np.float32)
     loss = PerceptualLoss(features, [other])

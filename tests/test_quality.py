@@ -1,11 +1,8 @@
 """benchmarks/quality.py: the same table for our pictures and for others', and a blind sheet."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from conftest import ROOT, draw_photo
+from conftest import ROOT, draw_photo, run_script_here
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -30,19 +27,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *options):
-    command = [sys.executable, ROOT / "benchmarks" / "quality.py", f"gallery/udnie={STYLE}"]
-    command += ["--photos", folder / "photos", "--size", 128, "--style-size", 96]
-    command += ["--style-layers", "relu1_1", "relu2_1", *options]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=ROOT)
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """A function that runs the benchmark in this process, with options."""
+
+    def call(*options):
+        words = [f"gallery/udnie={STYLE}", "--photos", folder / "photos", "--size", 128]
+        words += ["--style-size", 96, "--style-layers", "relu1_1", "relu2_1", *options]
+        script = ROOT / "benchmarks" / "quality.py"
+        monkeypatch.syspath_prepend(script.parent)
+        monkeypatch.chdir(ROOT)
+        return run_script_here(script, words, monkeypatch, capsys)
+
+    return call
 
 
-def test_one_table_for_both_and_a_blind_sheet(folder, tmp_path):
+def test_one_table_for_both_and_a_blind_sheet(run, folder, tmp_path):
     sheet = tmp_path / "blind.png"
     peers = ("--peers", f"gallery/udnie={folder / 'theirs'}", "--sheet", sheet, "--seed", 3)
-    done = run(folder, *peers)
-    assert done.returncode == 0, done.stderr
-    head, *lines = done.stdout.splitlines()
+    done = run(*peers)
+    assert not done.code, done.err
+    head, *lines = done.out.splitlines()
     assert head.split() == ["style", "content", "ssim", "style", "lattice", "relu1_1", "relu2_1"]
     assert any("two.png is scaled to 128x96 px" in line for line in lines)
     ours = next(line for line in lines if line.startswith("gallery/udnie  "))
@@ -71,8 +76,8 @@ def check_sheet(tmp_path, folder):
     )
 
 
-def test_a_missing_picture_is_one_line(folder, tmp_path):
+def test_a_missing_picture_is_one_line(run, folder, tmp_path):
     (tmp_path / "one.png").write_bytes((folder / "theirs" / "one.png").read_bytes())
-    done = run(folder, "--peers", f"gallery/udnie={tmp_path}")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"error: --peers: {tmp_path} has no picture of two"
+    done = run("--peers", f"gallery/udnie={tmp_path}")
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == f"error: --peers: {tmp_path} has no picture of two"

@@ -62,11 +62,17 @@ def test_progress_goes_evenly_from_none_to_all(network):
     assert np.diff(told).min() > 0
 
 
-@settings(max_examples=25)
-@given(
-    height=st.integers(16, 130), width=st.integers(16, 130), rows=st.sampled_from((1, 8, 20, 64))
+# The narrowest strips take far longer than others: a small picture shows them too.
+SHAPES = st.one_of(
+    st.tuples(st.integers(16, 90), st.integers(16, 90), st.sampled_from((8, 20, 64))),
+    st.tuples(st.integers(16, 24), st.integers(16, 90), st.just(1)),
 )
-def test_strips_are_the_whole(network, height, width, rows):
+
+
+@settings(max_examples=15)
+@given(shape=SHAPES)
+def test_strips_are_the_whole(network, shape):
+    height, width, rows = shape
     image = draw_photo(height, height, width)
     stylised = stylise_in_strips(arranged(network), image, rows)
     assert stylised.shape == image.shape
@@ -90,12 +96,12 @@ def test_no_seam_at_the_strips_borders(network):
 
 
 def test_a_large_photo(network):
-    """2000 x 1500 px: as whole, to 50 dB, and no step at the borders that is not in the whole."""
-    image = draw_photo(6, 1500, 2000)
-    tiled, expected = stylise_in_strips(arranged(network), image, 256), whole(network, image)
+    """1200 x 900 px: as whole, to 50 dB, and no step at the borders that is not in the whole."""
+    image = draw_photo(6, 900, 1200)
+    tiled, expected = stylise_in_strips(arranged(network), image, 128), whole(network, image)
     error = np.square(difference(tiled, expected)).mean()
     assert 10 * np.log10(255**2 / error) > 50
-    borders = np.arange(255, 1499, 256)
+    borders = np.arange(127, 899, 128)
     found, true = (np.abs(np.diff(one.astype(int), axis=0))[borders] for one in (tiled, expected))
     assert abs(found.mean() - true.mean()) < 0.05
 

@@ -134,7 +134,7 @@ def test_a_swept_preset_brings_its_own_options():
 
 # --- The command ----------------------------------------------------------------------------------
 
-LIGHT = "--content-layers relu2_1 --style-layers relu1_1 --size 64 --style-size 64 --steps 3"
+LIGHT = "--content-layers relu1_2 --style-layers relu1_1 --size 64 --style-size 64 --steps 3"
 
 
 @pytest.fixture
@@ -176,14 +176,14 @@ def interrupt():
 
 
 def test_grid_and_table(try_all, drawn, load_vgg_once, vgg_file, tmp_path):
-    done = try_all("style_weight=0.5,50", "content_layer=relu1_1,relu2_1,relu1_1+relu2_1")
+    done = try_all("style_weight=0.5,50", "content_layer=relu1_1,relu1_2,relu1_1+relu1_2")
     output = tmp_path / "out" / "sweep.png"
     assert done.code == 0
     numbers = output.with_suffix(".csv")
     assert done.out == f"6 of 6 pictures: {output}, their numbers: {numbers}\n"
     assert files(tmp_path / "out") == ["sweep.csv", "sweep.png"]
     assert drawn["row_labels"] == ["style_weight 0.5", "style_weight 50"]
-    layers = ["relu1_1", "relu2_1", "relu1_1+relu2_1"]
+    layers = ["relu1_1", "relu1_2", "relu1_1+relu1_2"]
     assert drawn["column_labels"] == [f"content_layers {name}" for name in layers]
     assert [[p.shape for p in row] for row in drawn["rows"]] == [[(48, 64, 3)] * 3] * 2
     with Image.open(output) as image:
@@ -215,11 +215,12 @@ def test_grid_and_table(try_all, drawn, load_vgg_once, vgg_file, tmp_path):
         assert float(row["seconds"]) > 0
     steps = re.findall(r"^picture (\d) of 6, (.*): step (\d)/3 ", done.err, re.MULTILINE)
     assert len(steps) == 12  # The first and the last step of each, and no more.
-    assert steps[3] == ("2", "style_weight 0.5, content_layers relu2_1", "3")
+    assert steps[3] == ("2", "style_weight 0.5, content_layers relu1_2", "3")
 
 
 def test_one_axis_goes_across(try_all, drawn):
-    assert try_all("pooling=max,average").code == 0
+    deeper = "--content-layers relu2_1"  # Beyond a pooling.
+    assert try_all("pooling=max,average", flags=deeper).code == 0
     assert drawn["row_labels"] == [""]
     assert drawn["column_labels"] == ["pooling max", "pooling average"]
     one, two = drawn["rows"][0]
