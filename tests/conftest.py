@@ -83,7 +83,7 @@ def draw_photo(seed, height=80, width=96):
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
-def random_network(width, seed, styles=1):
+def random_network(width, seed, styles=1, noise=0.1):
     """A network in which every weight is random, so that none can get lost or left out unseen."""
     import keras
 
@@ -92,7 +92,7 @@ def random_network(width, seed, styles=1):
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
     network = build_network(width, styles=styles)
-    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    network.set_weights([w + random.normal(0, noise, w.shape) for w in network.get_weights()])
     return network
 
 
@@ -190,18 +190,19 @@ def styles(tmp_path_factory):
     return root
 
 
-def write_gallery(folder, names, width=4, seed=5, **card):
+def write_gallery(folder, names, width=4, seed=5, noise=0.1, **card):
     """Writes a gallery of untrained styles, which all paint differently; gives its `Checkpoint`.
 
     Args:
         folder: of the gallery; its parent is the root.
         names: of the styles; the entries of some, `{"name": ..., "source": ...}`.
+        noise: how far the styles lie apart.
         card: what else the card holds.
     """
     from fst.checkpoint import Checkpoint
 
     trained = Checkpoint(Path(folder))
-    trained.write_weights(random_network(width, seed, styles=len(names)))
+    trained.write_weights(random_network(width, seed, len(names), noise))
     styles = [name if isinstance(name, dict) else {"name": name} for name in names]
     card = {"format": 2, "name": trained.folder.name, "config": {"width": width}, **card}
     trained.write_card({**card, "styles": styles})
@@ -231,6 +232,40 @@ def vgg_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("vgg") / "random.weights.h5"
     keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def first_layers(tmp_path_factory):
+    """A file of VGG19's first two blocks, with random numbers: a moment's work to load.
+
+    It is of 8 bits, as the weights of the package are; `vgg_file` is of Keras's layout.
+    """
+    from fst.models import vgg19
+
+    path, random = tmp_path_factory.mktemp("vgg") / "first_layers.npz", np.random.default_rng(3)
+    layers, inputs = {}, 3
+    for name, outputs in zip(vgg19.NAMES, (64, 64, 128, 128), strict=False):
+        levels = random.integers(-vgg19.TOP, vgg19.TOP + 1, (3, 3, inputs, outputs), dtype=np.int8)
+        # Values as large in one layer as in the next: half of them are lost to the rectifier.
+        scale = np.full(outputs, (2 / (9 * inputs)) ** 0.5 / levels.std(), np.float32)
+        layers[name] = levels, scale, random.normal(0, 0.1, outputs).astype(np.float32)
+        inputs = outputs
+    vgg19.write_quantised(path, layers, "random numbers")
+    return path
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """Gives the project's network one residual block in place of five.
+
+    It still has a layer of every kind, and all that is built, traced and exported of it takes half
+    the time. Only for files whose every style is made there.
+    """
+    from fst.models import architecture
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architecture, "RESIDUAL_BLOCKS", 1)
+        yield
 
 
 @pytest.fixture
@@ -321,8 +356,11 @@ def plain_parts(monkeypatch):
 
     from fst.training import loop
 
-    monkeypatch.setattr(loop, "build_network", lambda *_: plain_network())
-    monkeypatch.setattr(loop, "build_loss", lambda *_: PlainLoss())
+    def network(width, precision, styles, seed):
+        return plain_network(styles)
+
+    monkeypatch.setattr(loop, "build_network", network)
+    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_: PlainLoss(len(styles)))
 
 
 @pytest.fixture
