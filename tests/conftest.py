@@ -44,7 +44,7 @@ FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
 MARKS = {
     "browser": "browser",
     "server": "browser",
-    "job": "slow",
+    "jobs": "slow",
     "jumping": "slow",
     "real_vgg": "slow",
 }
