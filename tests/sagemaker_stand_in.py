@@ -175,6 +175,9 @@ class Account:
             "TRAINING_JOB_NAME": request["TrainingJobName"],
             "PIP_NO_INDEX": "1",  # What the job needs is there already.
             "TF_CPP_MIN_LOG_LEVEL": "2",
+            # Two instances on two cores: with a thread for each core they would wait on each other.
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
             **request.get("Environment", {}),
         }
         with open(self.folder / f"{host.name}.log", "a") as log:

@@ -68,7 +68,7 @@ def jobs(photos, style, first_layers, tmp_path_factory):
         preview=(str(style),),
     )
     # Of VGG19 no more than what is first: the instances compile all that they use.
-    options |= {"content_layers": ("relu1_1",), "style_layers": ("relu1_1", "relu1_2")}
+    options |= {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     words = command_of(options)[1:]
     more = ("--instances", "2", "--spot", "--role", "trainer", "--hours", "2")
     # What the job alone can find out: that there is no file behind the address.
