@@ -35,6 +35,9 @@ settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The network's residual blocks; what all tests share has them, whichever file asks for it first.
+BLOCKS = 5
+
 
 # These wait for processes most of all. Begun last, one would be waited for alone at the end.
 FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
@@ -185,7 +188,8 @@ def styles(tmp_path_factory):
     for seed, name in enumerate(("sand", "waves")):
         keras.utils.set_random_seed(seed)
         style = Checkpoint(root / name)
-        style.write_weights(build_network(4))
+        with with_blocks(BLOCKS):
+            style.write_weights(build_network(4))
         style.write_card({"format": 1, "name": name, "config": {"width": 4}})
     return root
 
@@ -217,9 +221,10 @@ def gallery(tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("galleries")
     dusk = {"name": "dusk", "source": "Nobody, Dusk, 1889", "held_out_losses": {"total": 1.5}}
-    write_gallery(root / "gallery", [dusk, "moss", "reef"])
-    for seed, name in enumerate(("sand", "moss")):
-        write_gallery(root / name, [name], seed=seed)
+    with with_blocks(BLOCKS):
+        write_gallery(root / "gallery", [dusk, "moss", "reef"])
+        for seed, name in enumerate(("sand", "moss")):
+            write_gallery(root / name, [name], seed=seed)
     return root
 
 
@@ -254,17 +259,31 @@ def first_layers(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def one_block():
-    """Gives the project's network one residual block in place of five.
-
-    It still has a layer of every kind, and all that is built, traced and exported of it takes half
-    the time. Only for files whose every style is made there.
-    """
+@contextlib.contextmanager
+def with_blocks(count):
+    """Gives the project's network so many residual blocks."""
     from fst.models import architecture
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architecture, "RESIDUAL_BLOCKS", 1)
+        patch.setattr(architecture, "RESIDUAL_BLOCKS", count)
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """For a file whose every style is made there: networks have one residual block.
+
+    They still have a layer of every kind, and all that is built, traced and exported of them takes
+    half the time.
+    """
+    with with_blocks(1):
+        yield
+
+
+@pytest.fixture
+def one_block_here():
+    """As `one_block`, for one test."""
+    with with_blocks(1):
         yield
 
 
@@ -350,9 +369,19 @@ def steps_only():
 
 
 @pytest.fixture
-def plain_parts(monkeypatch):
+def plain_loss(monkeypatch):
+    """Has trainings take `PlainLoss` where nobody hands in a loss."""
+    from tiny import PlainLoss
+
+    from fst.training import loop
+
+    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_: PlainLoss(len(styles)))
+
+
+@pytest.fixture
+def plain_parts(plain_loss, monkeypatch):
     """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
-    from tiny import PlainLoss, plain_network
+    from tiny import plain_network
 
     from fst.training import loop
 
@@ -360,7 +389,6 @@ def plain_parts(monkeypatch):
         return plain_network(styles)
 
     monkeypatch.setattr(loop, "build_network", network)
-    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_: PlainLoss(len(styles)))
 
 
 @pytest.fixture

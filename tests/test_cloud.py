@@ -140,7 +140,7 @@ def test_the_curves_that_aws_draws_are_in_the_log(job, request_made):
         assert float(re.findall(metric["Regex"], log)[-1]) == pytest.approx(loss, rel=0.1)
 
 
-@pytest.mark.usefixtures("one_block")
+@pytest.mark.usefixtures("one_block_here")
 def test_the_trained_style_comes_back_and_works(job):
     folder, _ = job
     style = folder / "styles" / "tiny"

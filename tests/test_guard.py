@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ending_after_the_steps
+from conftest import draw_photo, ending_after_the_steps
 from tiny import PlainLoss, plain_network, read_losses, read_state, tiny_options
 
 from fst.config import TrainingConfig
@@ -133,16 +133,18 @@ class Jump(keras.callbacks.Callback):
 
 
 @pytest.fixture(scope="module")
-def jumping(photos, style, tmp_path_factory):
+def jumping(style, tmp_path_factory):
     """A function that trains where the loss jumps; gives the folder and what was told."""
     sizes = {"steps": STEPS, "save_every": EVERY, "preview_every": 1000}
-    options = tiny_options(photos, style, "", tmp_path_factory.mktemp("jumping"), **sizes)
-    loss = Jumping()
+    options = tiny_options("", style, "", tmp_path_factory.mktemp("jumping"), **sizes)
+    # Handed in, and small, so that the many steps read no files.
+    loss, photos = Jumping(), [draw_photo(seed, 40, 40) for seed in range(6)]
 
     def run(name, on_event=None, optimizer=None, whole_rate=None, **jump):
         events, config = [], TrainingConfig(**{**options, "name": name})
         jumps = Jump(loss, whole_rate or loop.build_rate(config), **jump)
         given = {"network": plain_network(), "loss": loss, "optimizer": optimizer}
+        given["photos"] = photos
         with ending_after_the_steps():
             done = train(config, None, on_event or events.append, callbacks=[jumps], **given)
         return done.folder, events

@@ -43,12 +43,16 @@ def test_formulas_are_whole(notebook):
         assert formula.count(r"\left") == formula.count(r"\right"), formula
 
 
-# What `fst.train` does of itself is for other tests to show: here its loss is one of no time at all.
+# What `fst.train` does of itself is for other tests to show: here its loss, its optimizer and the
+# previews are such as take no time.
 PLAIN = """
+import keras
+from fst.training import callbacks, loop
 sys.path.append(str(ROOT / "tests"))
-from fst.training import loop
 from tiny import PlainLoss
 loop.build_loss = lambda *_: PlainLoss()
+loop.build_optimizer = lambda *_: keras.optimizers.SGD(1e-3)
+callbacks._HEIGHT = 32
 """
 
 
