@@ -35,6 +35,9 @@ settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The network's residual blocks; what all tests share has them, whichever file asks for it first.
+BLOCKS = 5
+
 
 # These wait for processes most of all. Begun last, one would be waited for alone at the end.
 FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
@@ -44,7 +47,7 @@ FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
 MARKS = {
     "browser": "browser",
     "server": "browser",
-    "job": "slow",
+    "jobs": "slow",
     "jumping": "slow",
     "real_vgg": "slow",
 }
@@ -83,7 +86,7 @@ def draw_photo(seed, height=80, width=96):
     return np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
-def random_network(width, seed, styles=1):
+def random_network(width, seed, styles=1, noise=0.1):
     """A network in which every weight is random, so that none can get lost or left out unseen."""
     import keras
 
@@ -92,7 +95,7 @@ def random_network(width, seed, styles=1):
     keras.utils.set_random_seed(seed)
     random = np.random.default_rng(seed)
     network = build_network(width, styles=styles)
-    network.set_weights([w + random.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    network.set_weights([w + random.normal(0, noise, w.shape) for w in network.get_weights()])
     return network
 
 
@@ -185,23 +188,25 @@ def styles(tmp_path_factory):
     for seed, name in enumerate(("sand", "waves")):
         keras.utils.set_random_seed(seed)
         style = Checkpoint(root / name)
-        style.write_weights(build_network(4))
+        with with_blocks(BLOCKS):
+            style.write_weights(build_network(4))
         style.write_card({"format": 1, "name": name, "config": {"width": 4}})
     return root
 
 
-def write_gallery(folder, names, width=4, seed=5, **card):
+def write_gallery(folder, names, width=4, seed=5, noise=0.1, **card):
     """Writes a gallery of untrained styles, which all paint differently; gives its `Checkpoint`.
 
     Args:
         folder: of the gallery; its parent is the root.
         names: of the styles; the entries of some, `{"name": ..., "source": ...}`.
+        noise: how far the styles lie apart.
         card: what else the card holds.
     """
     from fst.checkpoint import Checkpoint
 
     trained = Checkpoint(Path(folder))
-    trained.write_weights(random_network(width, seed, styles=len(names)))
+    trained.write_weights(random_network(width, seed, len(names), noise))
     styles = [name if isinstance(name, dict) else {"name": name} for name in names]
     card = {"format": 2, "name": trained.folder.name, "config": {"width": width}, **card}
     trained.write_card({**card, "styles": styles})
@@ -216,9 +221,10 @@ def gallery(tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("galleries")
     dusk = {"name": "dusk", "source": "Nobody, Dusk, 1889", "held_out_losses": {"total": 1.5}}
-    write_gallery(root / "gallery", [dusk, "moss", "reef"])
-    for seed, name in enumerate(("sand", "moss")):
-        write_gallery(root / name, [name], seed=seed)
+    with with_blocks(BLOCKS):
+        write_gallery(root / "gallery", [dusk, "moss", "reef"])
+        for seed, name in enumerate(("sand", "moss")):
+            write_gallery(root / name, [name], seed=seed)
     return root
 
 
@@ -231,6 +237,54 @@ def vgg_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("vgg") / "random.weights.h5"
     keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def first_layers(tmp_path_factory):
+    """A file of VGG19's first two blocks, with random numbers: a moment's work to load.
+
+    It is of 8 bits, as the weights of the package are; `vgg_file` is of Keras's layout.
+    """
+    from fst.models import vgg19
+
+    path, random = tmp_path_factory.mktemp("vgg") / "first_layers.npz", np.random.default_rng(3)
+    layers, inputs = {}, 3
+    for name, outputs in zip(vgg19.NAMES, (64, 64, 128, 128), strict=False):
+        levels = random.integers(-vgg19.TOP, vgg19.TOP + 1, (3, 3, inputs, outputs), dtype=np.int8)
+        # Values as large in one layer as in the next: half of them are lost to the rectifier.
+        scale = np.full(outputs, (2 / (9 * inputs)) ** 0.5 / levels.std(), np.float32)
+        layers[name] = levels, scale, random.normal(0, 0.1, outputs).astype(np.float32)
+        inputs = outputs
+    vgg19.write_quantised(path, layers, "random numbers")
+    return path
+
+
+@contextlib.contextmanager
+def with_blocks(count):
+    """Gives the project's network so many residual blocks."""
+    from fst.models import architecture
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architecture, "RESIDUAL_BLOCKS", count)
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """For a file whose every style is made there: networks have one residual block.
+
+    They still have a layer of every kind, and all that is built, traced and exported of them takes
+    half the time.
+    """
+    with with_blocks(1):
+        yield
+
+
+@pytest.fixture
+def one_block_here():
+    """As `one_block`, for one test."""
+    with with_blocks(1):
+        yield
 
 
 @pytest.fixture
@@ -315,14 +369,26 @@ def steps_only():
 
 
 @pytest.fixture
-def plain_parts(monkeypatch):
-    """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
-    from tiny import PlainLoss, plain_network
+def plain_loss(monkeypatch):
+    """Has trainings take `PlainLoss` where nobody hands in a loss."""
+    from tiny import PlainLoss
 
     from fst.training import loop
 
-    monkeypatch.setattr(loop, "build_network", lambda *_: plain_network())
-    monkeypatch.setattr(loop, "build_loss", lambda *_: PlainLoss())
+    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_: PlainLoss(len(styles)))
+
+
+@pytest.fixture
+def plain_parts(plain_loss, monkeypatch):
+    """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
+    from tiny import plain_network
+
+    from fst.training import loop
+
+    def network(width, precision, styles, seed):
+        return plain_network(styles)
+
+    monkeypatch.setattr(loop, "build_network", network)
 
 
 @pytest.fixture

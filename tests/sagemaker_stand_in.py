@@ -1,16 +1,24 @@
 """Amazon SageMaker on this machine, for tests: runs in the environment that `make cloud` makes.
 
-    python sagemaker_stand_in.py FOLDER PYTHON INTERRUPT_AFTER OPTIONS...
+    python sagemaker_stand_in.py PYTHON COMMANDS
 
-runs `cloud/sagemaker_train.py OPTIONS` against moto's stand-ins of S3, IAM and SageMaker. Moto only
-notes down a training job. Here it is run for real, by PYTHON, as SageMaker documents it: channels,
-configuration and checkpoints are laid out below FOLDER in place of /opt/ml, once for each instance,
-and the script that the SDK uploaded is started in each. With INTERRUPT_AFTER above 0 the instances
-are stopped once the state of so many steps is saved, and new ones go on from the copy in S3.
+runs commands one after the other, for the SDK takes long to load. COMMANDS is JSON, a list of
+`[FOLDER, INTERRUPT_AFTER, OPTIONS]`.
 
-Leaves in FOLDER: `request.json`, the request that was made; `hosts/`, the instances.
+For each, `cloud/sagemaker_train.py OPTIONS` is run against moto's stand-ins of S3, IAM and
+SageMaker. Moto only notes down a training job. Here it is run for real, by PYTHON, as SageMaker
+documents it: channels, configuration and checkpoints are laid out below FOLDER in place of /opt/ml,
+once for each instance, and the script that the SDK uploaded is started in each. The network has one
+residual block there, which takes half the time, and only a job's first instance looks whether all
+that the job requires is installed. With INTERRUPT_AFTER above 0 the instances are
+stopped once the state of so many steps is saved, and new ones go on from the copy in S3.
+
+Leaves in FOLDER: `ended.json`, the command's exit code and what it said on its error stream;
+`request.json`, the request that was made; `hosts/`, the instances.
 """
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -42,9 +50,17 @@ HOSTS = ("127.0.0.1", "localhost")  # Two names of this machine stand for two in
 PATIENCE = 600
 
 
-def main(folder, python, interrupt_after, options):
+def main(python, commands):
+    for folder, interrupt_after, options in commands:
+        with mock_aws(), contextlib.redirect_stderr(io.StringIO()) as said:
+            code = launch(Account(Path(folder).resolve(), python, interrupt_after), options)
+        ended = {"code": code, "said": said.getvalue()}
+        (Path(folder) / "ended.json").write_text(json.dumps(ended))
+
+
+def launch(account, options):
+    """Runs the command; its job is run as soon as it is asked for. Gives the exit code."""
     call = BaseClient._make_api_call
-    account = Account(Path(folder).resolve(), python, int(interrupt_after))
 
     def answer(client, operation, parameters):
         result = call(client, operation, parameters)
@@ -52,14 +68,16 @@ def main(folder, python, interrupt_after, options):
             account.run_job(parameters)
         return result
 
-    with mock_aws():
-        BaseClient._make_api_call = answer
-        trust = {"Version": "2012-10-17", "Statement": []}
-        boto3.client("iam").create_role(
-            RoleName="trainer", AssumeRolePolicyDocument=json.dumps(trust)
-        )
-        sys.argv = ["sagemaker_train.py", *options]
+    trust = {"Version": "2012-10-17", "Statement": []}
+    boto3.client("iam").create_role(RoleName="trainer", AssumeRolePolicyDocument=json.dumps(trust))
+    sys.argv = ["sagemaker_train.py", *options]
+    BaseClient._make_api_call = answer
+    try:
         runpy.run_path(str(ROOT / "cloud" / "sagemaker_train.py"), run_name="__main__")
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        BaseClient._make_api_call = call
 
 
 class Account:
@@ -67,7 +85,8 @@ class Account:
 
     def __init__(self, folder, python, interrupt_after):
         self.folder, self.python, self.interrupt_after = folder, python, interrupt_after
-        self.s3 = boto3.client("s3")
+        self.s3, self.channels = boto3.client("s3"), {}
+        self.installed = False
 
     def run_job(self, request):
         (self.folder / "request.json").write_text(json.dumps(request))
@@ -114,7 +133,10 @@ class Account:
         for channel in request["InputDataConfig"]:
             name = channel["ChannelName"]
             address = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            self.download(address, host / "input" / "data" / name)
+            if name not in self.channels:  # The first instance gets it from S3, all others alike.
+                self.channels[name] = self.folder / "channels" / name
+                self.download(address, self.channels[name])
+            shutil.copytree(self.channels[name], host / "input" / "data" / name)
             channels[name] = {"TrainingInputMode": channel["InputMode"]}
         config = host / "input" / "config"
         config.mkdir()
@@ -134,8 +156,12 @@ class Account:
             if path.suffix in (".py", ".sh"):
                 text = path.read_text().replace("/opt/ml", str(host))
                 path.write_text(text.replace("SM_MASTER_PORT = 7777", f"SM_MASTER_PORT = {port}"))
-        job = host / "input" / "data" / "code" / "cloud" / "sagemaker_job.py"
-        job.write_text(job.read_text().replace("/opt/ml", str(host)))
+        code = host / "input" / "data" / "code"
+        if self.installed:
+            (code / "requirements.txt").write_text("")
+        self.installed = True
+        replace(code / "cloud" / "sagemaker_job.py", "/opt/ml", str(host))
+        replace(code / "fst" / "models" / "architecture.py", "BLOCKS = 5", "BLOCKS = 1")
 
     def start(self, request, host):
         """The container's process, with the environment that SageMaker gives it."""
@@ -149,6 +175,9 @@ class Account:
             "TRAINING_JOB_NAME": request["TrainingJobName"],
             "PIP_NO_INDEX": "1",  # What the job needs is there already.
             "TF_CPP_MIN_LOG_LEVEL": "2",
+            # Two instances on two cores: with a thread for each core they would wait on each other.
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
             **request.get("Environment", {}),
         }
         with open(self.folder / f"{host.name}.log", "a") as log:
@@ -185,6 +214,12 @@ class Account:
         self.s3.upload_file(str(archive), *split(address))
 
 
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text, path
+    path.write_text(text.replace(old, new))
+
+
 def split(address):
     return re.fullmatch("s3://([^/]+)/(.*)", address).groups()
 
@@ -204,4 +239,4 @@ def wait_for_step(host, step, processes):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+    main(sys.argv[1], json.loads(sys.argv[2]))

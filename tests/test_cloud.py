@@ -31,36 +31,59 @@ SDK_PYTHON = ROOT / ".venv-cloud" / "bin" / "python"
 STEPS = 40
 
 
-def stand_in(folder, options, *more, interrupt_after=0):
-    """Runs `sagemaker_train.py` with `options` against the stand-in of AWS."""
+def stand_in(*commands):
+    """Runs `sagemaker_train.py` against the stand-in of AWS, once for each of the commands.
+
+    Args:
+        commands: each a folder, after how many steps the job is interrupted, and the options.
+    """
     if not SDK_PYTHON.exists():
         pytest.skip("there is no .venv-cloud with the SageMaker SDK: run `make cloud`")
-    return subprocess.run(
-        [
-            *(SDK_PYTHON, ROOT / "tests" / "sagemaker_stand_in.py"),
-            *(folder, sys.executable, str(interrupt_after)),
-            *command_of(options)[1:],
-            *more,
-        ],
+    script = ROOT / "tests" / "sagemaker_stand_in.py"
+    commands = json.dumps([[str(folder), after, words] for folder, after, words in commands])
+    done = subprocess.run(
+        [SDK_PYTHON, script, sys.executable, commands],
         capture_output=True,
         text=True,
         timeout=1500,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def job(photos, style, vgg_file, tmp_path_factory):
-    """A job on two spot instances that were taken away after six steps: its folder, and options."""
-    folder = tmp_path_factory.mktemp("job")
+def jobs(photos, style, first_layers, tmp_path_factory):
+    """Two jobs: the folders of each, and the options of the first.
+
+    The first is on two spot instances that were taken away after six steps; the second fails.
+    """
+    folder, failed = tmp_path_factory.mktemp("job"), tmp_path_factory.mktemp("failed")
     options = tiny_options(
-        photos, style, vgg_file, folder / "styles", steps=STEPS, save_every=3, preview=(str(style),)
+        photos,
+        style,
+        first_layers,
+        folder / "styles",
+        steps=STEPS,
+        save_every=3,
+        preview=(str(style),),
     )
     # Of VGG19 no more than what is first: the instances compile all that they use.
-    options |= {"content_layers": ("relu1_1",), "style_layers": ("relu1_1", "relu1_2")}
+    options |= {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
+    words = command_of(options)[1:]
     more = ("--instances", "2", "--spot", "--role", "trainer", "--hours", "2")
-    done = stand_in(folder, options, *more, interrupt_after=6)
-    assert done.returncode == 0, done.stderr + "".join(
+    # What the job alone can find out: that there is no file behind the address.
+    nowhere = {"vgg_weights": "s3://sagemaker-eu-central-1-123456789012/no", "output": str(failed)}
+    bad = (*command_of({**options, **nowhere})[1:], "--role", "trainer")
+    stand_in((folder, 6, [*words, *more]), (failed, 0, bad))
+    return folder, failed, options
+
+
+@pytest.fixture(scope="module")
+def job(jobs):
+    """The job that was interrupted: its folder, and the options."""
+    folder, _, options = jobs
+    ended = json.loads((folder / "ended.json").read_text())
+    assert ended["code"] == 0, ended["said"] + "".join(
         path.read_text()[-2000:] for path in folder.glob("*.log")
     )
     return folder, options
@@ -117,6 +140,7 @@ def test_the_curves_that_aws_draws_are_in_the_log(job, request_made):
         assert float(re.findall(metric["Regex"], log)[-1]) == pytest.approx(loss, rel=0.1)
 
 
+@pytest.mark.usefixtures("one_block_here")
 def test_the_trained_style_comes_back_and_works(job):
     folder, _ = job
     style = folder / "styles" / "tiny"
@@ -144,15 +168,25 @@ def test_only_the_first_instance_writes_the_style(job):
     assert list((hosts / "localhost" / "model").iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_job_that_fails_is_told_in_one_line(photos, style, vgg_file, tmp_path):
-    """What the job alone can find out: here that there are no photos behind the address."""
-    options = tiny_options("s3://sagemaker-eu-central-1-123456789012/no", style, vgg_file, tmp_path)
-    done = stand_in(tmp_path, options, "--role", "trainer")
-    assert done.returncode == 2
-    line = done.stderr.strip().splitlines()[-1]
-    assert re.match(r"error: fst-tiny-\d+ failed: AlgorithmError: --content: .*no photos", line)
-    assert "Traceback" not in done.stderr
+def test_a_job_that_fails_is_told_in_one_line(jobs):
+    ended = json.loads((jobs[1] / "ended.json").read_text())
+    assert ended["code"] == 2
+    line = ended["said"].strip().splitlines()[-1]
+    assert re.match(r"error: fst-tiny-\d+ failed: AlgorithmError: .*vgg19: holds 0 files", line)
+    assert "Traceback" not in ended["said"]
+
+
+def test_the_reason_that_sagemaker_shows_names_the_option(style, tmp_path, monkeypatch):
+    def run(config):
+        raise UserError("‹content›: the folder holds\nno photos")
+
+    monkeypatch.setattr(sagemaker_job, "run", run)
+    monkeypatch.setenv("SM_HPS", json.dumps({"style": str(style), "name": "mine"}))
+    monkeypatch.setenv("SM_OUTPUT_DIR", str(tmp_path / "output"))
+    with pytest.raises(UserError):
+        sagemaker_job.main()
+    text = (tmp_path / "output" / "failure").read_text()
+    assert text == "--content: the folder holds no photos"
 
 
 def job_config(style, **options):

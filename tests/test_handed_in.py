@@ -24,8 +24,8 @@ EXAMPLES = ROOT / "examples" / "handing_in"
 
 
 @pytest.fixture
-def options(photos, style, vgg_file, tmp_path):
-    return tiny_options(photos, style, vgg_file, tmp_path, steps=3)
+def options(photos, style, first_layers, tmp_path):
+    return tiny_options(photos, style, first_layers, tmp_path, steps=3)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from fst.training.data import open_photos
 from fst.training.loop import train
 from fst.training.style_images import open_styles
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_block")]
 
 NAMES = ["ash", "birch", "cedar"]
 
@@ -44,12 +44,12 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def many(pictures, photos, vgg_file, tmp_path_factory):
+def many(pictures, photos, first_layers, one_block, tmp_path_factory):
     """The options of a run that trains all three."""
     output = tmp_path_factory.mktemp("many")
     several = {"name": "trees", "style_weight": (4.0, 8.0, 2.0), "steps": 14, "save_every": 5}
     shown = {"preview": (str(photos / "photo00.jpg"),)}  # As small as it is.
-    return tiny_options(photos, pictures, vgg_file, output, holdout=2, **several, **shown)
+    return tiny_options(photos, pictures, first_layers, output, holdout=2, **several, **shown)
 
 
 def run(options, *callbacks, given=None, **changes):
@@ -74,7 +74,7 @@ def trained(many):
 
 def from_garden(many, root):
     """The options of a run that starts from a gallery, `garden`, of three untrained styles."""
-    write_gallery(root / "garden", ["moss", "reef", "birch"])
+    write_gallery(root / "garden", ["moss", "reef", "birch"], noise=0.3)
     options = {key: value for key, value in many.items() if key not in ("name", "style_weight")}
     options.update(output=str(root), start_from="garden", steps=3, holdout=0)
     return {**options, "style": f"{many['style']}/cedar.png", "name": "cedar"}
@@ -95,7 +95,7 @@ def test_card_and_weights_hold_every_style(trained, pictures):
     assert [style["source"] for style in card["styles"]] == [f"{name}.png" for name in NAMES]
     assert len({style["sha256"] for style in card["styles"]}) == 3
     assert all(style["held_out_losses"]["style"] > 0 for style in card["styles"])
-    assert trained.read_all_weights()["residual3_a_norm"][0].shape == (3, 16)
+    assert trained.read_all_weights()["residual1_a_norm"][0].shape == (3, 16)
     for name in NAMES:
         assert checkpoint.find(name, trained.folder.parent).name == name
     assert not litter(trained.folder)
@@ -182,19 +182,20 @@ def test_finished_it_has_nothing_to_do_but_for_the_same_pictures(many, trained, 
     assert "other style images" in text
 
 
-def test_a_hundred_styles(many, tmp_path):
-    folder, shown = tmp_path / "hundred", tmp_path / "shown.png"
+def test_more_styles_than_photos_were_seen(many, tmp_path):
+    folder, shown, count = tmp_path / "pictures", tmp_path / "shown.png", 30
     folder.mkdir()
-    Image.fromarray(draw_photo(7, 32, 32)).save(shown)
-    for index in range(100):
+    Image.fromarray(draw_photo(7, 288, 16)).save(shown)  # As high as all are drawn.
+    for index in range(count):
         Image.fromarray(draw_photo(index, 34, 32)).save(folder / f"s{index:03}.png")
     changes = {"style": str(folder), "style_weight": 8.0, "output": str(tmp_path), "steps": 2}
-    done, _ = run(many, **changes, holdout=0, preview=(str(shown),))
-    assert len(done.styles()) == 100
-    one = checkpoint.find("s057", tmp_path).read_weights()
+    changes.update(holdout=0, preview=(str(shown),), given={"loss": PlainLoss(count)})
+    done, _ = run(many, **changes)
+    assert len(done.styles()) == count
+    one = checkpoint.find("s017", tmp_path).read_weights()
     assert one["down1_norm"][0].shape == (4,)
     shown = [Image.open(done.previews_path / f"{n}.jpg").height for n in ("photos", "step_000002")]
-    assert shown[1] == 100 * shown[0]
+    assert shown[1] == count * shown[0]
 
 
 # --- Pictures ------------------------------------------------------------------------------------

@@ -48,6 +48,17 @@ errors.run(command.main)
 """
 
 
+# `train.py`, with the project's network, of one residual block.
+OWN = """
+from fst import errors
+from fst.models import architecture
+from fst.training import command
+
+architecture.RESIDUAL_BLOCKS = 1
+errors.run(command.main)
+"""
+
+
 def start(options, compiling=0.0):
     return forks.start("-c", SCRIPT, compiling, *command_of(options)[1:])
 
@@ -63,10 +74,10 @@ def finish(process):
 
 
 @pytest.fixture(scope="module")
-def options(photos, style, vgg_file, tmp_path_factory):
+def options(photos, style, first_layers, tmp_path_factory):
     output = tmp_path_factory.mktemp("resume")
     return tiny_options(
-        photos, style, vgg_file, output, steps=STEPS, save_every=5, preview_every=12, holdout=1
+        photos, style, first_layers, output, steps=STEPS, save_every=5, preview_every=12, holdout=1
     )
 
 
@@ -196,10 +207,13 @@ def test_killed_five_times(options, whole):
     check_same(folder, whole)
 
 
+@pytest.mark.usefixtures("one_block_here")
 def test_killed_with_the_projects_own_network(options):
     from fst.training.loop import train
 
-    command = command_of({**options, "name": "own"})
+    layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
+    options = {**options, **layers, "preview_every": 1000, "holdout": 0}
+    command = "-c", OWN, *command_of({**options, "name": "own"})[1:]
     folder = folder_of({**options, "name": "own"})
     kill_at(saving, folder, forks.start(*command))
     finish(forks.start(*command))

@@ -9,7 +9,8 @@ from fst import checkpoint
 from fst.config import TrainingConfig
 from fst.media import images, samples
 from fst.models.network import fold, paint
-from fst.models.perceptual import PerceptualLoss, load_vgg19
+from fst.models.perceptual import PerceptualLoss
+from fst.training import start
 from fst.training.loop import train
 
 pytestmark = pytest.mark.slow
@@ -66,12 +67,12 @@ def test_half_of_each_is_neither(gallery, network, photo):
     assert min(np.abs(half - one).mean(), np.abs(half - other).mean()) > 5
 
 
-def test_the_style_moves_steadily_along_a_blend():
+def test_the_style_moves_steadily_along_a_blend(load_vgg_once):
     """From one of our own pictures to another, the Gram matrices leave the one for the other."""
     pictures = [ROOT / f"data/styles/{name}.jpg" for name in ("flow_strokes", "stained_glass")]
-    photo = samples.load(192)["chelsea"]
-    features = load_vgg19("embedded")
-    losses = [PerceptualLoss(features, [images.load_rgb(p, 512)]) for p in pictures]
+    photo = samples.load(128)["chelsea"]
+    features = load_vgg_once("embedded")
+    losses = [PerceptualLoss(features, [images.load_rgb(p, 256)]) for p in pictures]
     content = losses[0].content_features(photo[None])
     terms = []
     for share in np.linspace(0, 1, 5):
@@ -83,24 +84,26 @@ def test_the_style_moves_steadily_along_a_blend():
     assert (np.diff(towards) < 0).all(), towards
 
 
-def test_a_new_style_is_learnt_from_it_in_a_few_steps(tmp_path):
+def test_a_new_style_is_learnt_from_it_in_a_few_steps(load_vgg_once, tmp_path, monkeypatch):
     """Without photos, without a network, without weights that are not in the package."""
+    monkeypatch.setattr(start, "_JUDGED_ON", 1)
     events, shown = [], tmp_path / "shown.png"
-    photo = samples.load(160)["coffee"]
+    photo = samples.load(128)["coffee"]
     images.save_picture(shown, photo)
     config = TrainingConfig(
         str(ROOT / "data/styles/woodcut.jpg"),
         output=str(tmp_path),
         vgg_weights="embedded",
-        steps=16,
-        crop_size=96,
-        photo_size=112,
-        style_size=384,
+        steps=12,
+        batch_size=2,
+        crop_size=64,
+        photo_size=80,
+        style_size=256,
         preview=(str(shown),),
     )
     trained = train(config, None, events.append)
     (nearest,) = (line.split()[3].rstrip(",") for line in events if "the nearest style" in line)
-    loss = PerceptualLoss(load_vgg19("embedded"), [images.load_rgb(config.style[0], 384)])
+    loss = PerceptualLoss(load_vgg_once("embedded"), [images.load_rgb(config.style[0], 256)])
     content = loss.content_features(photo[None])
     before, after = (
         loss(stylise(photo)[None], content)

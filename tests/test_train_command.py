@@ -22,8 +22,8 @@ from fst.errors import UserError
 
 
 @pytest.fixture
-def options(photos, style, vgg_file, tmp_path):
-    return tiny_options(photos, style, vgg_file, tmp_path / "out")
+def options(photos, style, first_layers, tmp_path):
+    return tiny_options(photos, style, first_layers, tmp_path / "out")
 
 
 @pytest.fixture
@@ -186,7 +186,8 @@ class TestContent:
         assert "no_such_data_set" in text
 
     @pytest.mark.slow
-    def test_one_photo_in_ten_broken_as_a_command(self, options, photos, tmp_path):
+    @pytest.mark.usefixtures("one_block_here", "plain_loss")
+    def test_one_photo_in_ten_broken_as_a_command(self, options, photos, tmp_path, train_here):
         some = tmp_path / "some"
         shutil.copytree(photos, some)
         shutil.copy(some / "photo01.jpg", some / "photo12.jpg")
@@ -195,18 +196,18 @@ class TestContent:
         (some / "photo09.jpg").write_text("no photo")
         several = {**options, "style": [options["style"], str(photos / "photo03.jpg")]}
         changes = {"content": str(some), "steps": 8, "name": "both"}
-        done = run(*command_of({**several, **changes}))
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        end = done.stderr.splitlines()[-3:]
+        done = train_here(*command_of({**several, **changes})[1:])
+        assert done.code == 0, done.err
+        assert "Traceback" not in done.err
+        end = done.err.splitlines()[-3:]
         assert end[0] == "skipped 2 photos that could not be read:"
         assert {line.split(":")[0].strip() for line in end[1:]} == {"photo05.jpg", "photo09.jpg"}
-        assert f"the 2 styles are in {tmp_path / 'out' / 'both'}; try: " in done.stdout
+        assert f"the 2 styles are in {tmp_path / 'out' / 'both'}; try: " in done.out
         card = json.loads((tmp_path / "out" / "both" / "style.json").read_text())
         assert card["skipped_photos"]["count"] == 2
         assert set(card["skipped_photos"]["named"]) == {"photo05.jpg", "photo09.jpg"}
         # Of several styles the hint names one.
-        hint = done.stdout.partition("; try: ")[2]
+        hint = done.out.partition("; try: ")[2]
         assert "both/stripes PHOTO -o stylised.jpg" in hint
 
 
@@ -291,6 +292,7 @@ class TestHint:
         signal.signal(signal.SIGTERM, before)
 
     @pytest.mark.slow
+    @pytest.mark.usefixtures("one_block_here", "plain_loss")
     def test_does_what_it_says(self, options, output, train_here, follow):
         # This name is a word of its own in infer.py.
         command = command_of({**options, "output": output, "name": "all", "steps": 1})

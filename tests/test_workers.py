@@ -24,7 +24,7 @@ STEPS = 8
 
 # Trains as `fst.train` does, and keeps the weights of a worker, which itself writes no files. The
 # network has one of each kind of the project's layers that weigh on training, and is compiled at
-# once; tests/test_cloud.py trains the whole one with two workers.
+# once; tests/test_cloud.py trains the project's own with two workers.
 SCRIPT = """
 import json, os, signal, sys
 import keras
@@ -81,9 +81,11 @@ run(main)
 
 
 @pytest.fixture(scope="module")
-def options(photos, style, vgg_file, tmp_path_factory):
+def options(photos, style, first_layers, tmp_path_factory):
     output = tmp_path_factory.mktemp("workers")
-    options = tiny_options(photos, style, vgg_file, output, steps=STEPS, batch_size=4, save_every=3)
+    options = tiny_options(
+        photos, style, first_layers, output, steps=STEPS, batch_size=4, save_every=3
+    )
     layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     # Three styles, so that each of the workers' photos gets one that depends on its place.
     return {
