@@ -21,6 +21,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from fst.models import architecture
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Two tests run at a time on two cores: with a thread for each core they would wait on each other.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -35,9 +37,8 @@ settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The network's residual blocks; what all tests share has them, whichever file asks for it first.
-BLOCKS = 5
-
+# What all tests share has them, whichever file asks for it first.
+BLOCKS = architecture.RESIDUAL_BLOCKS
 
 # These wait for processes most of all. Begun last, one would be waited for alone at the end.
 FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
@@ -67,7 +68,11 @@ def _graphs_go():
     Keras's optimizers sum gradients over replicas by a `tf.custom_gradient`, which TensorFlow
     registers for the life of the process, and with it the whole graph.
     """
+    # What is there by now stays, millions of objects: Python need not look through them again and
+    # again while a graph is built.
+    gc.freeze()
     yield
+    gc.unfreeze()
     if "tensorflow" in sys.modules:
         from tensorflow.python.framework import ops
 
@@ -262,7 +267,6 @@ def first_layers(tmp_path_factory):
 @contextlib.contextmanager
 def with_blocks(count):
     """Gives the project's network so many residual blocks."""
-    from fst.models import architecture
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(architecture, "RESIDUAL_BLOCKS", count)

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import gc
 import io
 import json
 import os
@@ -147,15 +146,11 @@ def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(tmp_path):
 def bare(monkeypatch):
     """Lets pages be drawn without what takes Streamlit far longer than the drawing.
 
-    Each time it looks through all installed packages for components, and has Python look through
-    all objects for garbage, which with TensorFlow are millions.
+    Each time it looks through all installed packages for components.
     """
     from streamlit.components.v2 import manifest_scanner
 
     monkeypatch.setattr(manifest_scanner, "scan_component_manifests", lambda *_: [])
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def training_page():
