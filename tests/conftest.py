@@ -267,7 +267,6 @@ def first_layers(tmp_path_factory):
 @contextlib.contextmanager
 def with_blocks(count):
     """Gives the project's network so many residual blocks."""
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(architecture, "RESIDUAL_BLOCKS", count)
         yield

@@ -181,6 +181,7 @@ def test_the_commands_tell_it_and_do_their_work(styles, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "told"),
     [
