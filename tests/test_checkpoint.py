@@ -321,6 +321,7 @@ def test_a_gallery_that_has_changed_since(gallery, tmp_path):
         dusk.read_weights()
 
 
+@pytest.mark.slow
 def test_a_style_of_a_hundred_is_read_at_once_and_without_keras(tmp_path):
     names = [f"style_{index:03}" for index in range(100)]
     write_gallery(tmp_path / "gallery", names, width=8)

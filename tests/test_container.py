@@ -187,6 +187,7 @@ def test_entry_refuses_what_it_does_not_know():
     assert "inferr" in done.stderr
 
 
+@pytest.mark.slow
 def test_entry_stylises(photos, tmp_path):
     (tmp_path / "fst").symlink_to(ENTRY)
     photo, output = photos / "photo00.jpg", tmp_path / "out" / "a picture.png"

@@ -104,6 +104,7 @@ def test_commands_print_whatever_the_terminal_knows(encoding):
 # --- infer.py -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_infer_does_and_names_them(styles, tmp_path):
     folder, output = tmp_path / "in", tmp_path / "out"
     for seed, name in enumerate((LATIN, STEERING, "plain.jpg")):
@@ -125,6 +126,7 @@ def test_infer_does_and_names_them(styles, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_infer_ends_well_after_a_single_one(styles, tmp_path):
     photo, output = write(tmp_path / LATIN), tmp_path / os.fsdecode(b"out\xe9.png")
     code, out, err = run("infer.py", styles / "waves", photo, "-o", output)
@@ -133,6 +135,7 @@ def test_infer_ends_well_after_a_single_one(styles, tmp_path):
         assert image.size == (56, 40)
 
 
+@pytest.mark.slow
 def test_a_note_on_one_that_was_renamed(styles, tmp_path):
     folder = tmp_path / "in"
     write(folder / LATIN)

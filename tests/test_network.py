@@ -69,6 +69,7 @@ def test_odd_sizes_are_mirrored_and_cropped(network, size):
     np.testing.assert_allclose(found, whole[:, : size[0], : size[1]], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_one_graph_serves_every_size_and_batch(network):
     traces = []
 

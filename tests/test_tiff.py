@@ -54,6 +54,7 @@ def expected(samples, bits, photometric, palette=None):
     return 255 - grey if photometric == GREY_WHITE_IS_ZERO else grey
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(
     bits=some.sampled_from((1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 32)),

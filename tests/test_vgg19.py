@@ -39,6 +39,7 @@ def embedded():
 # --- The network ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_is_the_network_of_keras(vgg_file):
     ours = vgg19.load_network(vgg_file)
     theirs = keras.applications.VGG19(include_top=False, weights=vgg_file)
