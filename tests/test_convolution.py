@@ -102,3 +102,11 @@ def test_a_model_with_them_is_saved_whole(tmp_path):
 def test_what_enlarges_has_a_kernel_of_three():
     with pytest.raises(ValueError, match="3x3"):
         Conv2D(3, 5, enlarge=True)
+    with pytest.raises(ValueError, match="no steps"):
+        Conv2D(3, 3, enlarge=True, strides=2)
+
+
+@pytest.mark.parametrize("option", [{"padding": "same"}, {"dilation_rate": 2}, {"groups": 3}])
+def test_what_it_does_not_compute_is_refused(option):
+    with pytest.raises(ValueError, match="not for this convolution"):
+        Conv2D(3, 3, **option)
