@@ -28,10 +28,7 @@ from fst.models.architecture import layers
 
 def plain(x, kernel, enlarge):
     """The layer as it is written."""
-    if enlarge:
-        x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
-        x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-    return ops.conv(x, kernel, padding="valid")
+    return convolution.enlarged_plainly(x, kernel) if enlarge else ops.conv(x, kernel)
 
 
 def rearranged(x, kernel, enlarge):
