@@ -244,6 +244,12 @@ def test_a_step_depends_on_seed_and_number_alone(content):
         np.testing.assert_array_equal(batches(photos, settings, start_step=start), whole[start:])
 
 
+def test_nothing_is_tuned_that_would_sleep_on_at_the_end(content):
+    """TensorFlow's tuner sleeps ever longer, and a finished run at times waited for it."""
+    batches = open_photos(content).batches(config())
+    assert not batches.options().autotune.enabled
+
+
 def test_a_finished_run_has_no_batches_left(content):
     assert not list(open_photos(content).batches(config(), start_step=3))
 
