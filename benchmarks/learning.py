@@ -6,13 +6,15 @@
 Each run is a training of its own, with its own cosine: START:STEPS, such as gallery:300, or
 gallery:100:samples to train on the sample photos that come with installed packages, as somebody
 does who gives no --content. Measured on photos of --content that no run trains on: 16 whole
-photos of 512 px, in float32. Started again it goes on where it stopped; `results.csv` and
-`learning.png` in the output folder hold what is done.
+photos of 512 px, in float32. Stopped and started again it goes on where it was; `results.csv` and
+`learning.png` in the output folder hold what is done. Pictures may be
+learnt side by side, each by a process on a core of its own, into the same folder.
 """
 
 import argparse
 import csv
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import numpy as np
 
 from fst import errors, files
 from fst.config import TrainingConfig
+from fst.console import heap
 from fst.console.progress import Reporter
 from fst.training import card, loop
 from fst.training.data import open_photos
@@ -54,7 +57,6 @@ def run(picture, spec, arguments, photos):
         learning_rate=arguments.rate_from_random if start == "none" else arguments.rate,
         finish=True,
         preview_every=1000,
-        save_every=500,
     )
     with Reporter() as reporter:
         reporter.begin(name)
@@ -65,22 +67,33 @@ def run(picture, spec, arguments, photos):
     return [Path(picture).stem, start, int(steps), kind, seconds, *(f"{x:.5g}" for x in losses)]
 
 
+def read_rows(table):
+    """What is done by now, by whatever process."""
+    if not table.exists():
+        return []
+    with open(table, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
 def draw(rows, path, seconds_per_step):
-    """Draws the total against the time: a panel for each picture, a line for each start."""
+    """Draws the total against the time: a panel for each picture, a line for each start and kind
+    of photos."""
     from matplotlib.figure import Figure
 
     pictures = list(dict.fromkeys(row[0] for row in rows))
     figure = Figure(figsize=(6 * len(pictures), 4), layout="constrained")
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, picture in zip(axes, pictures, strict=True):
-        for start in dict.fromkeys(row[1] for row in rows):
+        for start, kind in dict.fromkeys((row[1], row[3]) for row in rows):
             points = sorted(
                 (int(row[2]) * seconds_per_step, float(row[-1]))
                 for row in rows
-                if row[:2] == [picture, start] and row[3] == "folder"
+                if (row[0], row[1], row[3]) == (picture, start, kind)
             )
+            origin = "random weights" if start == "none" else start
+            label = f"from {origin}" + (", sample photos" if kind == "samples" else "")
             if points:
-                axis.plot(*zip(*points, strict=True), "o-", label=f"from {start}")
+                axis.plot(*zip(*points, strict=True), "o-", label=label)
         axis.set(title=picture, xlabel="seconds of training", ylabel="total", xscale="log")
         axis.grid(alpha=0.3, which="both")
         axis.legend()
@@ -100,16 +113,14 @@ def main():
     )
     parser.add_argument("-o", "--output", required=True, help="folder")
     arguments = parser.parse_args()
+    heap.keep_freed()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # By which a run saves its state.
     photos = open_photos(arguments.content, holdout=PHOTOS)
-    rows = []
     table = Path(arguments.output) / "results.csv"
-    if table.exists():
-        with open(table, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row[0] != COLUMNS[0]]
     for picture in arguments.pictures:
         for spec in arguments.runs:
             row = [str(value) for value in run(picture, spec, arguments, photos)]
-            rows = [*(r for r in rows if r[:4] != row[:4]), row]
+            rows = [*(r for r in read_rows(table) if r[:4] != row[:4]), row]
             files.write_table(table, COLUMNS, rows)
             print(" ".join(f"{k}={v}" for k, v in zip(COLUMNS, row, strict=True)), flush=True)
     step = arguments.seconds_per_step or np.median([float(r[4]) / int(r[2]) for r in rows])
