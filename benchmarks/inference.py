@@ -30,7 +30,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
 import psutil
 
-from fst import checkpoint
+from fst import collection
 from fst.models.architecture import EPSILON, layers, walk
 from fst.stylize import engines
 
@@ -271,7 +271,7 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
-    style = checkpoint.find(arguments.style)
+    style = collection.find(arguments.style)
     sizes = [tuple(map(int, size.split("x"))) for size in arguments.sizes]
     if arguments.one:
         print(json.dumps(measure_here(arguments.one, style, *sizes[0], arguments.repeats)))

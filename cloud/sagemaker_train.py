@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
-from fst import checkpoint, errors, files
+from fst import collection, errors, files
 from fst.config import (
     EMBEDDED,
     IMAGENET,
@@ -135,7 +135,7 @@ def hyperparameters(config):
         if field.name not in _PLACES and value != getattr(usual, field.name):
             chosen[field.name] = list(value) if isinstance(value, tuple) else value
     if config.start_from != NOTHING:
-        trained = checkpoint.find_start(config.start_from, config.output)
+        trained = collection.find_start(config.start_from, config.output)
         if trained.style_weights is not None and len(trained.styles()) > 1:
             chosen["start_from"] = trained.name  # Of the gallery in the channel.
     if config.content.startswith("tfds:"):
@@ -192,7 +192,7 @@ def _check_sense(config):
 
 def _start(config):
     """The folder of the style or gallery that `--start-from` names."""
-    trained = checkpoint.find_start(config.start_from, config.output)
+    trained = collection.find_start(config.start_from, config.output)
     if trained.style_weights is not None and len(trained.chosen()) > 1:
         raise UserError(f"--start-from {config.start_from}: a job takes no blend; name one style")
     if trained.read_width() != config.width:

@@ -26,7 +26,7 @@ _HOMES = {
     "callbacks": "fst.callbacks",
     "gatys": "fst.gatys",
     "load": "fst.stylize.stylizer",
-    "load_model": "fst.checkpoint",
+    "load_model": "fst.collection",
     "look": "fst.stylize.look",
     "metrics": "fst.metrics",
     "stylise_video": "fst.batch.inference",

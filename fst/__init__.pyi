@@ -1,5 +1,5 @@
 from fst.batch.inference import stylise_video as stylise_video
-from fst.checkpoint import load_model as load_model
+from fst.collection import load_model as load_model
 from fst.config import TrainingConfig as TrainingConfig
 from fst.errors import UserError as UserError
 from fst.gatys.options import GatysOptions as GatysOptions

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from fst import checkpoint
+from fst import collection
 from fst.errors import UserError
 from fst.models.architecture import layers
 
 
-def describe(root=checkpoint.ROOT):
+def describe(root=collection.ROOT):
     """One line for each trained style under `root`: name, place, size on disk, source.
 
     A style in a gallery takes its own scales and shifts, a small part of the gallery's folder,
@@ -17,7 +17,7 @@ def describe(root=checkpoint.ROOT):
     Raises:
         UserError: there are no styles.
     """
-    rows = [_row(name, style) for name, style in checkpoint.find_all(root).items()]
+    rows = [_row(name, style) for name, style in collection.find_all(root).items()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from fst import checkpoint, errors, files, packages
+from fst import collection, errors, files, packages
 from fst.config import REQUIRED, StylesConfig, check_choices, shown_as
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
@@ -208,15 +208,15 @@ def _wanted(config):
     """The checkpoint that is meant; for a SavedModel that may be a gallery as such."""
     if config.format == "saved_model":
         with contextlib.suppress(UserError):
-            return checkpoint.find_folder(config.checkpoint, config.checkpoints)
-    return checkpoint.find(config.checkpoint, config.checkpoints)
+            return collection.find_folder(config.checkpoint, config.checkpoints)
+    return collection.find(config.checkpoint, config.checkpoints)
 
 
 def _place(trained, kind):
     """Where an export goes if nothing is said: a gallery's styles each have a folder of theirs."""
     home = trained.folder
-    if checkpoint.is_shipped(trained):  # Which may be where only the system's owner writes.
-        home = Path(checkpoint.ROOT) / home.name
+    if collection.is_shipped(trained):  # Which may be where only the system's owner writes.
+        home = Path(collection.ROOT) / home.name
     single = trained.style_weights is not None
     folder = home / "exports" / trained.name if single else home
     return folder / _PLACES[kind]

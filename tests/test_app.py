@@ -23,7 +23,7 @@ from PIL import Image
 pytest.importorskip("streamlit", reason="the page needs streamlit")
 
 import fst
-from fst import checkpoint
+from fst import checkpoint, collection
 from fst.config import Look, TrainingConfig
 from fst.console import cli
 from fst.errors import UserError
@@ -71,7 +71,7 @@ def page_styles(styles, monkeypatch):
 
 @pytest.fixture
 def sand(page_styles):
-    return checkpoint.find("sand", page_styles)
+    return collection.find("sand", page_styles)
 
 
 @pytest.fixture
@@ -423,7 +423,7 @@ def test_styles_of_a_gallery_and_their_blends(page_gallery):
     assert studio.partners("sand", found) == []
     photo, dusk, reef = draw_photo(3), found["dusk"], found["reef"]
     blend = studio.blend(dusk, reef, 0.25)
-    assert blend == checkpoint.find("dusk=0.75,reef=0.25", page_gallery)
+    assert blend == collection.find("dusk=0.75,reef=0.25", page_gallery)
     assert studio.blend(dusk, reef, 0) == dusk
     for style, wanted in ((dusk, "dusk"), (blend, {"dusk": 3, "reef": 1}), (found["sand"], "sand")):
         expected = fst.load(wanted, page_gallery)(photo).astype(int)
@@ -432,7 +432,7 @@ def test_styles_of_a_gallery_and_their_blends(page_gallery):
 
 def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery):
     upload = uploads.open_upload("a.jpg", jpeg(21, 300, 200))
-    dusk, reef = (checkpoint.find(name, page_gallery) for name in ("dusk", "reef"))
+    dusk, reef = (collection.find(name, page_gallery) for name in ("dusk", "reef"))
     assert thumbnails.kept(upload, dusk) is None
     data = thumbnails.paint(upload, dusk)
     small = np.asarray(Image.open(io.BytesIO(data)))
@@ -450,7 +450,7 @@ def test_thumbnails_are_painted_once_for_each_photo_and_style(page_gallery):
 def test_thumbnails_of_a_style_that_is_trained_anew_are_painted_again(page_gallery, tmp_path):
     upload = uploads.open_upload("a.jpg", jpeg(23))
     shutil.copytree(page_gallery / "sand", tmp_path / "sand")
-    style = checkpoint.find("sand", tmp_path)
+    style = collection.find("sand", tmp_path)
     before = thumbnails.paint(upload, style)
     shutil.copy(page_gallery / "moss" / "network.weights.h5", tmp_path / "sand")
     assert thumbnails.kept(upload, style) is None
@@ -459,7 +459,7 @@ def test_thumbnails_of_a_style_that_is_trained_anew_are_painted_again(page_galle
 
 def test_thumbnails_that_are_kept_have_a_limit(page_gallery, monkeypatch):
     monkeypatch.setattr(thumbnails, "_MOST", 2)
-    style = checkpoint.find("dusk", page_gallery)
+    style = collection.find("dusk", page_gallery)
     given = [uploads.open_upload("a.jpg", jpeg(seed)) for seed in (31, 32, 33)]
     for upload in given:
         thumbnails.paint(upload, style)

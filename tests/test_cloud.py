@@ -21,7 +21,7 @@ from tiny import command_of, read_losses, tiny_options
 
 import fst
 from cloud import sagemaker_fetch, sagemaker_job, sagemaker_train
-from fst import checkpoint
+from fst import collection
 from fst.config import TrainingConfig
 from fst.console import cli
 from fst.errors import UserError
@@ -271,7 +271,7 @@ def test_what_is_started_from_keeps_its_name(style, gallery, tmp_path, given, fo
     assert there.start_from == str(folder / found)
     assert (folder / found.split("/")[0] / "network.weights.h5").exists()
     assert not list(folder.rglob("training"))
-    wanted, got = (checkpoint.find_start(c.start_from, c.output) for c in (config, there))
+    wanted, got = (collection.find_start(c.start_from, c.output) for c in (config, there))
     assert wanted.name == got.name
     assert wanted.style_weights == got.style_weights
 

@@ -18,7 +18,7 @@ from conftest import ROOT, draw_photo, run, run_script_here
 from PIL import Image
 
 import fst
-from fst import checkpoint
+from fst import collection
 from fst.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def style(styles, tmp_path_factory):
     from fst.export import export_onnx, export_saved_model
 
     folder = tmp_path_factory.mktemp("examples")
-    weights = checkpoint.find("waves", styles).read_weights()
+    weights = collection.find("waves", styles).read_weights()
     export_saved_model(weights, folder / "saved_model")
     export_onnx(weights, folder / "model.onnx")
     return folder

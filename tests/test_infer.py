@@ -21,7 +21,7 @@ from conftest import ROOT, draw_photo, files, pixels, run, run_here, wait_for, w
 from PIL import Image, ImageCms
 
 import fst
-from fst import checkpoint
+from fst import collection
 from fst.batch import command as infer
 from fst.batch import inference, plan
 from fst.config import InferenceConfig, flag_of
@@ -415,8 +415,8 @@ def test_a_style_of_a_gallery_is_used_as_any_other(
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino", "onnxruntime"])
 def test_styles_that_share_a_network_paint_as_each_alone(gallery, load_once, load_all_once, engine):
-    trained = checkpoint.find_all(gallery)
-    blend = checkpoint.find("dusk=1,reef=2", gallery)
+    trained = collection.find_all(gallery)
+    blend = collection.find("dusk=1,reef=2", gallery)
     # The blend is one of the styles of its gallery here, and not the last one that is loaded.
     together = load_all_once({"blend": blend, **trained}, engine)
     assert together.keys() == {"blend", *trained}
@@ -806,7 +806,7 @@ def test_a_picture_too_large_for_the_engine_is_named_by_its_size(styles):
     def exhausted(*_):
         raise MemoryError
 
-    waves = checkpoint.find("waves", styles)
+    waves = collection.find("waves", styles)
     network = SharedNetwork(waves)
     network.run = exhausted
     style = Stylizer(waves, network=network)

@@ -18,6 +18,7 @@ LAYERS = (
     "models",
     "metrics",
     "checkpoint",
+    "collection",
     "catalogue",
     "stylize",
     "export",

@@ -22,7 +22,7 @@ from tiny import (
     tiny_options,
 )
 
-from fst import checkpoint
+from fst import collection
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.training.data import open_photos
@@ -97,7 +97,7 @@ def test_card_and_weights_hold_every_style(trained, pictures):
     assert all(style["held_out_losses"]["style"] > 0 for style in card["styles"])
     assert trained.read_all_weights()["residual1_a_norm"][0].shape == (3, 16)
     for name in NAMES:
-        assert checkpoint.find(name, trained.folder.parent).name == name
+        assert collection.find(name, trained.folder.parent).name == name
     assert not litter(trained.folder)
 
 
@@ -192,7 +192,7 @@ def test_a_hundred_styles(many, tmp_path):
     changes.update(holdout=0, preview=(str(shown),), given={"loss": PlainLoss(count)})
     done, _ = run(many, **changes)
     assert len(done.styles()) == count
-    one = checkpoint.find("s057", tmp_path).read_weights()
+    one = collection.find("s057", tmp_path).read_weights()
     assert one["down1_norm"][0].shape == (4,)
     shown = [Image.open(done.previews_path / f"{n}.jpg").height for n in ("photos", "step_000002")]
     assert shown[1] == count * shown[0]
@@ -271,7 +271,7 @@ def test_starts_from_the_style_that_paints_nearest(garden):
     changes = {"content_weight": 0.0, "tv_weight": 0.0}
     made, wanted = {}, {}
     for name in ("birch", "moss", "reef"):
-        network = checkpoint.find(f"garden/{name}", garden["output"]).read_network()
+        network = collection.find(f"garden/{name}", garden["output"]).read_network()
         painted = np.asarray(network(photo[None]))[0].round().astype(np.uint8)
         made[name], wanted[name] = f"{garden['output']}/new_{name}.png", weights_of(network)
         Image.fromarray(painted).save(made[name])
@@ -295,14 +295,14 @@ def test_starts_from_the_style_that_paints_nearest(garden):
 def test_a_style_of_the_gallery_can_be_named(garden):
     found, events = begun(garden, start_from="garden/reef")
     assert not any("nearest" in event for event in events)
-    check_same(found, checkpoint.find("garden/reef", garden["output"]).read_weights())
+    check_same(found, collection.find("garden/reef", garden["output"]).read_weights())
 
 
 def test_several_start_from_their_namesakes_and_the_rest_from_the_nearest(garden, many):
     found, events = begun(garden, style=many["style"], name="trees")
     told = [event.split()[0] for event in events if "the nearest style" in event]
     assert told == ["ash", "cedar"]
-    wanted = checkpoint.find("garden/birch", garden["output"]).read_weights()
+    wanted = collection.find("garden/birch", garden["output"]).read_weights()
     for one, other in zip(found["down3_norm"], wanted["down3_norm"], strict=True):
         np.testing.assert_array_equal(one[1], other)
 
@@ -326,10 +326,10 @@ def learnt(many, tmp_path_factory):
 
 def test_learn_style_leaves_the_convolutions(learnt):
     root = learnt.options["output"]
-    done = checkpoint.find_folder("cedar", root)
+    done = collection.find_folder("cedar", root)
     assert done.read_card()["started_from"]["name"] == "garden"
     found = done.read_weights()
-    wanted = checkpoint.find(f"garden/{learnt.nearest}", root).read_weights()
+    wanted = collection.find(f"garden/{learnt.nearest}", root).read_weights()
     moved = 0.0
     for layer in found:
         if layer.endswith("_conv"):
@@ -355,7 +355,7 @@ def test_what_cannot_be_started_from(garden, changes, words):
 
 
 def test_a_damaged_gallery(garden):
-    path = checkpoint.find_folder("garden", garden["output"]).weights_path
+    path = collection.find_folder("garden", garden["output"]).weights_path
     path.write_bytes(path.read_bytes()[:2000])
     assert str(path) in refused(garden)
 
@@ -373,8 +373,8 @@ def adding(learnt, tmp_path):
 
 def test_added_style_is_there_and_the_others_are_as_before(adding):
     root = adding["output"]
-    before = checkpoint.find_folder("garden", root).read_all_weights()
-    learnt = checkpoint.find_folder("cedar", root).read_all_weights()
+    before = collection.find_folder("garden", root).read_all_weights()
+    learnt = collection.find_folder("cedar", root).read_all_weights()
     done, events = run(adding)
     assert "already trained" in events[0]
     assert done.folder.name == "garden"
@@ -395,7 +395,7 @@ def test_added_style_is_there_and_the_others_are_as_before(adding):
 
 def test_adding_again(adding, pictures):
     run(adding)
-    trained = checkpoint.find_folder("garden", adding["output"])
+    trained = collection.find_folder("garden", adding["output"])
     before, first = contents(trained.folder), trained.styles()[-1]
     assert "nothing to do" in run(adding)[1][0]
     assert contents(trained.folder) == before
@@ -412,14 +412,14 @@ def test_a_gallery_that_changed_meanwhile_is_left_alone(adding):
     root = adding["output"]
     write_gallery(f"{root}/garden", ["moss", "reef", "birch"], seed=77)
     assert "has changed since" in refused(adding)
-    assert len(checkpoint.find_folder("garden", root).styles()) == 3
-    assert not litter(checkpoint.find_folder("garden", root).folder.parent)
+    assert len(collection.find_folder("garden", root).styles()) == 3
+    assert not litter(collection.find_folder("garden", root).folder.parent)
 
 
 def test_a_full_disk_leaves_the_gallery_whole_and_the_style_is_added_next_time(
     adding, fill_disk_at
 ):
-    folder = checkpoint.find_folder("garden", adding["output"]).folder
+    folder = collection.find_folder("garden", adding["output"]).folder
     before = contents(folder)
     # Those of the gallery's new copy, not those of the style.
     fill_disk_at(lambda path: (path.parent.name[:5], path.suffix) == (".fst-", ".h5"))

@@ -5,7 +5,7 @@ import pytest
 from conftest import ROOT
 
 import fst
-from fst import checkpoint
+from fst import collection
 from fst.config import TrainingConfig
 from fst.media import images, samples
 from fst.models.network import fold, paint
@@ -20,7 +20,7 @@ CHECKPOINTS = ROOT / "checkpoints"
 
 @pytest.fixture(scope="module")
 def gallery():
-    return checkpoint.find_folder("gallery", CHECKPOINTS)
+    return collection.find_folder("gallery", CHECKPOINTS)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 
-from fst import checkpoint, errors
+from fst import collection, errors
 from fst.batch.process import prepare_for
 from fst.config import REQUIRED, check_ranges, shown_as
 from fst.console import cli
@@ -35,7 +35,7 @@ class ContactSheetConfig:
     more_samples: bool = False
     """Draw ten sample photos instead of five, also dark and pale ones, text, grass and walls."""
 
-    checkpoints: Annotated[str, shown_as("FOLDER")] = checkpoint.ROOT
+    checkpoints: Annotated[str, shown_as("FOLDER")] = collection.ROOT
     """Folder that holds the trained styles."""
 
     also: Annotated[tuple[str, ...], shown_as("STYLE")] = ()
@@ -119,8 +119,8 @@ def _below_each_other(pictures):
 
 def main():
     config = cli.parse(ContactSheetConfig, "python -m fst.batch.contact_sheet")
-    trained = checkpoint.find_all(config.checkpoints)
-    more = [checkpoint.find(wanted, config.checkpoints) for wanted in config.also]
+    trained = collection.find_all(config.checkpoints)
+    more = [collection.find(wanted, config.checkpoints) for wanted in config.also]
     trained |= {style.name: style for style in more}
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fst import checkpoint, files
+from fst import collection, files
 from fst.batch import contact_sheet, pipeline
 from fst.batch.plan import Job, spare_inputs
 from fst.batch.plan import styles as wanted_styles
@@ -286,7 +286,7 @@ def stylise_video(
     job = Job(Path(source), target, moving=True)
     spare_inputs([job])
     if not callable(style):
-        trained = checkpoint.find(style, config.checkpoints)
+        trained = collection.find(style, config.checkpoints)
         style = stylizer.Stylizer(trained, config.engine, config.precision)
     return stylise_clip({"given": style}, job, config, progress)
 

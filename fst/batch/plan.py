@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from fst import checkpoint, files
+from fst import collection, files
 from fst.config import ALL_STYLES
 from fst.errors import UserError
 from fst.media import folders, images, video
@@ -86,8 +86,8 @@ def plan(config, tell=lambda note: None):
 def styles(config):
     """The styles that a run needs: a dictionary from names to `Checkpoint`s."""
     if config.checkpoint == ALL_STYLES:
-        return checkpoint.find_all(config.checkpoints)
-    style = checkpoint.find(config.checkpoint, config.checkpoints)
+        return collection.find_all(config.checkpoints)
+    style = collection.find(config.checkpoint, config.checkpoints)
     return {style.name: style}
 
 

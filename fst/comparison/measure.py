@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from fst import checkpoint, files, metrics
+from fst import collection, files, metrics
 from fst.config import (
     LAYER_FIELDS,
     REQUIRED,
@@ -120,7 +120,7 @@ class Comparison:
     def __init__(self, config, on_step=None):
         self._on_step = on_step or (lambda *_: None)
         self.folder = Path(config.output)
-        trained = checkpoint.find(config.checkpoint, config.checkpoints)
+        trained = collection.find(config.checkpoint, config.checkpoints)
         entry = _only_style(config, trained)
         self._options = _options(config, *_training_of(entry, trained))
         from fst.gatys.optimizer import build_loss  # Not before: TensorFlow takes seconds to load.

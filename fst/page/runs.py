@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock
 
-from fst import checkpoint, files
+from fst import checkpoint, collection, files
 from fst.config import TrainingConfig, name_from, words_of
 from fst.errors import UserError
 from fst.media import folders, images, samples
@@ -116,7 +116,7 @@ class Runs:
 
     def _free_like(self, name):
         """A name that no style has, of a gallery neither: `name`, or with `-2` and so on."""
-        known = {known.rpartition("/")[2] for known in checkpoint.names(self._styles)}
+        known = {known.rpartition("/")[2] for known in collection.names(self._styles)}
         for number in itertools.count(1):
             end = f"-{number}" if number > 1 else ""
             free = name[: _LONGEST - len(end)] + end

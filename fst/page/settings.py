@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from fst import checkpoint
+from fst import collection
 
 
 def styles_folder():
     """The folder of trained styles: FST_PAGE_CHECKPOINTS, or `checkpoints/`."""
-    return Path(os.environ.get("FST_PAGE_CHECKPOINTS", checkpoint.ROOT))
+    return Path(os.environ.get("FST_PAGE_CHECKPOINTS", collection.ROOT))
 
 
 def runs_folder():

@@ -6,7 +6,7 @@ import threading
 import matplotlib.cbook
 import streamlit as st
 
-from fst import checkpoint
+from fst import checkpoint, collection
 from fst.errors import UserError
 from fst.media import images
 from fst.page import settings, uploads
@@ -24,7 +24,7 @@ _WHOLE_BYTES = 2 * 2**30  # of memory: a picture that needs more is worked on st
 def styles():
     """The styles that can be applied: a dictionary from names, sorted, to `Checkpoint`s."""
     root = settings.styles_folder()
-    found = {name: checkpoint.find(name, root) for name in checkpoint.names(root)}
+    found = {name: collection.find(name, root) for name in collection.names(root)}
     return {name: style for name, style in found.items() if style.weights_path.is_file()}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fst import checkpoint
+from fst import checkpoint, collection
 from fst.config import NOTHING, PRESETS, TrainingConfig
 from fst.console.progress import span
 from fst.media import folders, images
@@ -137,7 +137,7 @@ def _preset_words(preset):
 def _start():
     """What the training starts from: the name of a gallery or of a style, or `NOTHING`."""
     root = settings.styles_folder()
-    galleries = {*runs.galleries(root), *runs.galleries(checkpoint.ROOT)}
+    galleries = {*runs.galleries(root), *runs.galleries(collection.ROOT)}
     # That of the default first.
     galleries = sorted(galleries, key=lambda name: (name != TrainingConfig.start_from, name))
 
@@ -148,7 +148,7 @@ def _start():
 
     return st.selectbox(
         "Start from",
-        [*galleries, *checkpoint.names(root), NOTHING],
+        [*galleries, *collection.names(root), NOTHING],
         format_func=words,
         help="A trained network can already draw, and needs fewer steps.",
     )
@@ -158,7 +158,7 @@ def _width(start):
     """The option `width`, which must be that of what is started from."""
     if start == NOTHING:
         return {}
-    return {"width": checkpoint.find_start(start, settings.styles_folder()).read_width()}
+    return {"width": collection.find_start(start, settings.styles_folder()).read_width()}
 
 
 @st.fragment(run_every=2)

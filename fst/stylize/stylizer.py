@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fst import checkpoint
-from fst.checkpoint import Checkpoint, StyleName
+from fst import collection
+from fst.checkpoint import Checkpoint
+from fst.collection import StyleName
 from fst.media import images
 from fst.models import weights_file
 from fst.models.architecture import MIN_SIZE
@@ -69,7 +70,7 @@ class Stylizer:
         UserError: its files are missing or damaged, or the engine is not installed.
 
     Example:
-        >>> stylise = Stylizer(fst.checkpoint.find("starry_night"))
+        >>> stylise = Stylizer(fst.collection.find("starry_night"))
         >>> stylise(np.zeros((480, 640, 3), np.uint8)).shape
         (480, 640, 3)
     """
@@ -157,7 +158,7 @@ class Stylizer:
 
 def load(
     style: StyleName,
-    root: str | os.PathLike = checkpoint.ROOT,
+    root: str | os.PathLike = collection.ROOT,
     engine: str = "tensorflow",
     precision: str = "float32",
 ) -> Stylizer:
@@ -166,7 +167,7 @@ def load(
     Args:
         style: a name, as those of `infer.py --list`, the path of a style's folder, or a blend of
             styles, `{"great_wave": 0.7, "udnie": 0.3}`; or what `fst.train` returned. See
-            `fst.checkpoint.find`.
+            `fst.collection.find`.
         root: folder that holds the trained styles; after the usual one, `checkpoints`, comes that
             of the styles that are shipped.
         engine: `"tensorflow"`, `"openvino"`, `"onnxruntime"`, or `"auto"`: the fastest that is
@@ -183,7 +184,7 @@ def load(
         >>> fst.load("starry_night")(photo).shape == photo.shape
         True
     """
-    return Stylizer(checkpoint.find(style, root), engine, precision)
+    return Stylizer(collection.find(style, root), engine, precision)
 
 
 def load_all(

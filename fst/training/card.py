@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import fst
-from fst import checkpoint
+from fst import collection
 from fst.config import NOTHING, last_part
 from fst.errors import UserError
 from fst.models.network import paint
@@ -125,7 +125,7 @@ def _started_from(config):
     if config.start_from == NOTHING:
         return None
     try:
-        trained = checkpoint.find_start(config.start_from, config.output)
+        trained = collection.find_start(config.start_from, config.output)
         card = trained.read_card()
     except UserError:  # It was there when the run began, and may be gone by now.
         return {"name": config.to_json()["start_from"], "images_seen": None}

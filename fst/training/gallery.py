@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 
-from fst import checkpoint, files
+from fst import checkpoint, collection, files
 from fst.errors import UserError
 from fst.export import export_styles
 from fst.training.state import lock
@@ -37,7 +37,7 @@ def check_room(config, styles):
         UserError: there is no such gallery, or it has other styles of these names, which only
             `--overwrite` replaces.
     """
-    target = checkpoint.find_own_folder(config.add_to, config.output)
+    target = collection.find_own_folder(config.add_to, config.output)
     hashes = {style["name"]: style.get("sha256") for style in target.styles()}
     taken = [style for style in styles if style.name in hashes]
     if config.overwrite or not taken:
@@ -64,7 +64,7 @@ def add(config, weights, card):
     Raises:
         UserError: the gallery has changed since the styles were begun, or cannot be written.
     """
-    target = checkpoint.find_own_folder(config.add_to, config.output)
+    target = collection.find_own_folder(config.add_to, config.output)
     about = {key: card[key] for key in _ABOUT}
     entries = [{**entry, "training": about} for entry in card["styles"]]
     advice = "make room and run the same command again, no training is lost"

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint, files, packages
+from fst import checkpoint, collection, files, packages
 from fst.config import NOTHING, TrainingConfig
 from fst.errors import UserError
 from fst.export import export_styles
@@ -199,7 +199,7 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
     handed_in.check_styles(given, len(styles))
     if config.add_to and gallery.check_room(config, styles):
         on_event(f"{config.add_to} has {config.name} already: nothing to do")
-        return checkpoint.find_folder(config.add_to, config.output)
+        return collection.find_folder(config.add_to, config.output)
     state = State.open(target, config, [style.sha256 for style in styles])
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")

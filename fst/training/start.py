@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from fst import checkpoint
+from fst import collection
 from fst.errors import UserError
 from fst.models.network import build_network, paint, styles_of, width_of
 
@@ -34,7 +34,7 @@ def start_from(config, step, photos, styles, on_event):
     Raises:
         UserError: there is no such style or gallery, or it has another width.
     """
-    trained = checkpoint.find_start(config.start_from, config.output)
+    trained = collection.find_start(config.start_from, config.output)
     width = trained.read_width()
     if width != config.width:
         raise UserError(
