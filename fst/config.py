@@ -123,7 +123,7 @@ class TrainingConfig(metaclass=WithPresets):
     """instant: a style in a few minutes. draft, standard: better ones, in minutes. fine: for a
     GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
 
-    steps: int = 100
+    steps: int = 150
     """Training steps."""
 
     batch_size: int = 1
