@@ -7,12 +7,11 @@ Each run is a training of its own, with its own cosine: START:STEPS, such as gal
 gallery:100:samples to train on the sample photos that come with installed packages, as somebody
 does who gives no --content. Measured on photos of --content that no run trains on: 16 whole
 photos of 512 px, in float32. Stopped and started again it goes on where it was; `results.csv` and
-`learning.png` in the output folder hold what is done. Pictures may be
-learnt side by side, each by a process on a core of its own, into the same folder.
+`learning.png` in the output folder hold what is done. Pictures may be learnt side by side, each by
+a process on a core of its own, into the same folder.
 """
 
 import argparse
-import csv
 import os
 import signal
 import sys
@@ -29,6 +28,7 @@ from fst.console import heap
 from fst.console.progress import Reporter
 from fst.training import card, loop
 from fst.training.data import open_photos
+from fst.training.history import read_rows
 from fst.training.style_images import open_styles
 
 PHOTOS = 16
@@ -65,14 +65,6 @@ def run(picture, spec, arguments, photos):
     losses = measure(config, trained, photos)
     kind = "samples" if samples else "folder"
     return [Path(picture).stem, start, int(steps), kind, seconds, *(f"{x:.5g}" for x in losses)]
-
-
-def read_rows(table):
-    """What is done by now, by whatever process."""
-    if not table.exists():
-        return []
-    with open(table, newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
 
 
 def draw(rows, path, seconds_per_step):
@@ -120,7 +112,8 @@ def main():
     for picture in arguments.pictures:
         for spec in arguments.runs:
             row = [str(value) for value in run(picture, spec, arguments, photos)]
-            rows = [*(r for r in read_rows(table) if r[:4] != row[:4]), row]
+            # Read anew: another process may have added to it.
+            rows = [*(r for r in read_rows(table, COLUMNS) if r[:4] != row[:4]), row]
             files.write_table(table, COLUMNS, rows)
             print(" ".join(f"{k}={v}" for k, v in zip(COLUMNS, row, strict=True)), flush=True)
     step = arguments.seconds_per_step or np.median([float(r[4]) / int(r[2]) for r in rows])
