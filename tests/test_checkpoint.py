@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -321,12 +322,20 @@ def test_a_gallery_that_has_changed_since(gallery, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_style_of_a_hundred_is_read_without_keras(tmp_path):
+def test_a_style_of_a_hundred_is_read_at_once_and_without_keras(tmp_path):
     names = [f"style_{index:03}" for index in range(100)]
     write_gallery(tmp_path / "gallery", names, width=8)
     write_gallery(tmp_path / "single", ["single"], width=8)
     assert collection.names(tmp_path) == ["single", *names]
     weights = collection.find("style_099", tmp_path).read_weights()
+
+    def seconds(name):
+        start = time.perf_counter()
+        collection.find(name, tmp_path).read_weights()
+        return time.perf_counter() - start
+
+    least = {name: min(seconds(name) for _ in range(5)) for name in ("style_099", "single")}
+    assert least["style_099"] < 5 * least["single"]
     last = collection.find_folder("gallery", tmp_path).read_all_weights()["up2_norm"][1][99]
     np.testing.assert_array_equal(weights["up2_norm"][1], last)
     program = f"""
