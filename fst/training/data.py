@@ -25,6 +25,9 @@ TFDS_PREFIX = "tfds:"
 _TFDS_SHUFFLE = 2048  # Photos in TFDS's shuffle buffer, kept as compressed bytes: about 300 MB.
 _TFDS_SPARE = 8  # Photos in a row that may be broken; the next one stands in for a broken one.
 
+_LOADING = min(8, os.cpu_count() or 1)  # Photos at a time: one takes 10 ms of a core.
+_AHEAD = 2  # Batches that wait.
+
 
 def open_photos(content, *, holdout=0, seed=1):
     """Opens the content photos named by `--content`.
@@ -410,12 +413,6 @@ def _as_pixels(picture, name):
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise ValueError(f"photos: {name} is of {array.dtype}, not of finite numbers in 0-255")
     return images.to_levels(array)
-
-
-_LOADING = min(8, os.cpu_count() or 1)
-"""How many photos are loaded at a time: one takes 10 ms of a core, on a GPU a step does."""
-
-_AHEAD = 2  # batches that wait
 
 
 def _options():
