@@ -92,7 +92,7 @@ def test_own_loss(run_example):
 @pytest.mark.usefixtures("plain_parts")
 def test_own_optimizer(run_example):
     _, folder = run_example("own_optimizer.py")
-    assert int(read_state(folder)["optimizer/lion/iteration"]) == 3
+    assert int(read_state(folder)["optimizer/convolution_muon/iteration"]) == 3
     assert card_of(folder)["handed_in"] == ["optimizer"]
 
 
