@@ -111,7 +111,7 @@ class TrainingConfig(metaclass=WithPresets):
 
     content: Annotated[str, shown_as("FOLDER")] = ""
     """Photos to train on: a folder (searched recursively) or tfds:NAME[:SPLIT] (default: the few
-    sample photos that come with scikit-image and Matplotlib, enough for the preset instant)."""
+    sample photos that come with the packages, enough for the preset instant)."""
 
     name: Annotated[str, shown_as("NAME")] = ""
     """Name of the trained style, its folder under --output (default: the style's file name)."""

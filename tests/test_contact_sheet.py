@@ -1,5 +1,7 @@
 """The contact sheet: every photo in every style, in bands, and through its command."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import draw_photo, write_gallery
@@ -102,6 +104,18 @@ def test_ten_sample_photos_to_judge_by():
     assert mean["hubble_deep_field"] < 40
     assert mean["page"] > 150
     assert all(photo.shape[2] == 3 for photo in photos.values())
+
+
+def test_photos_to_learn_from_are_large_enough_and_all_have_an_author():
+    files = samples.files_to_learn_from()
+    assert list(files)[:5] == list(samples.photo_files())
+    credited = (Path(samples.__file__).parent / "photos" / "CREDITS.txt").read_text("utf-8")
+    own = list(files)[5:]
+    assert len(own) == 9
+    assert all(name in credited for name in own)
+    for path in files.values():
+        with Image.open(path) as photo:
+            assert min(photo.size) >= 224  # What training scales the short side to by default.
 
 
 @pytest.mark.parametrize(("options", "cell"), [((), 64), (("--cell", 32), 32)])

@@ -1,4 +1,8 @@
-"""Free sample photos: those that come with scikit-image and Matplotlib."""
+"""Free sample photos: those that come with scikit-image and Matplotlib, and a few of our own.
+
+To look at, in the contact sheet and in benchmarks, serve those that come with the packages; a style
+is learnt on these and on our own, of landscapes, animals and things (`photos/CREDITS.txt`).
+"""
 
 from pathlib import Path
 
@@ -7,6 +11,7 @@ from fst.media import images
 
 _OF_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 _OF_MATPLOTLIB = "grace_hopper.jpg"
+_OUR_OWN = Path(__file__).parent / "photos"
 _MORE = ("camera.png", "hubble_deep_field.jpg", "page.png", "grass.png", "brick.png")
 
 
@@ -18,7 +23,7 @@ def photo_files(more=False):
     that a style must handle. Four of these are grey.
 
     Args:
-        more: give ten photos, to judge styles by, instead of the five to learn from.
+        more: give ten photos, to judge styles by, instead of five.
 
     Returns:
         A dictionary from names to paths.
@@ -36,6 +41,19 @@ def photo_files(more=False):
     if more:
         paths += [folder / name for name in _MORE]
     return {path.stem: path for path in paths}
+
+
+def files_to_learn_from():
+    """Where the photos lie that a style is learnt on where no others are given.
+
+    Returns:
+        A dictionary from names to paths: the first five of `photo_files` and our own.
+
+    Raises:
+        UserError: scikit-image is not installed.
+    """
+    own = sorted(_OUR_OWN.glob("*.jpg"))
+    return {**photo_files(), **{path.stem: path for path in own}}
 
 
 def load(size, more=False):

@@ -34,7 +34,7 @@ def open_photos(content, *, holdout=0, seed=1):
 
     Args:
         content: a folder, or `tfds:NAME[:SPLIT]`; or nothing, for the sample photos that come with
-            installed packages.
+            the package and others (`fst.media.samples`).
         holdout: photos to keep out of training, for measuring; at most a tenth of them all.
         seed: seed of the order.
 
@@ -263,10 +263,10 @@ class FolderPhotos(FilePhotos):
 
 
 class SamplePhotos(FilePhotos):
-    """The few photos that come with installed packages, for those who have none at hand."""
+    """The few photos that come with the package and others, for those who have none at hand."""
 
     def __init__(self, *, seed=1):
-        paths = samples.photo_files()
+        paths = samples.files_to_learn_from()
         super().__init__(paths, "the installed packages", seed=seed)
         self.notes.append(f"no --content was given: training on {len(paths)} sample photos")
 
