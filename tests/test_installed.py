@@ -70,7 +70,7 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_wheel_has_the_shipped_styles_and_no_others(wheel):
+def test_the_wheel_has_the_photos_and_the_shipped_styles_and_no_others(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     shipped = {name.removeprefix("fst/styles/") for name in names if "fst/styles/" in name}
     assert {"gallery/style.json", "gallery/network.weights.h5"} <= shipped
@@ -78,6 +78,9 @@ def test_the_wheel_has_the_shipped_styles_and_no_others(wheel):
     assert {name.split("/")[0] for name in shipped} == {"gallery"}
     assert "gallery/stylizer.onnx" not in shipped
     assert {"fst/py.typed", "fst/__init__.pyi", "fst/page/app.py"} <= set(names)
+    photos = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fst/media/photos").iterdir()}
+    assert len(photos) == 10
+    assert photos <= set(names)
     assert wheel.stat().st_size < 25e6
 
 
