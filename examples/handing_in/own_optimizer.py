@@ -14,24 +14,26 @@ from fst.console import cli
 from fst.training.loop import build_rate
 
 
-@keras.saving.register_keras_serializable("fst_examples")
 class ConvolutionMuon(keras.optimizers.Muon):
     """Muon for the kernels of 3x3, as matrices `[inputs * 9, outputs]`, and Adam for the rest.
 
     Adam scales the gradient number by number, Muon as a whole: what it steps by is orthogonal, all
-    directions alike (Jordan et al. 2024). Keras's own takes nothing but matrices; what is
-    overridden here is not public in Keras, and may change there.
+    directions alike (Jordan et al. 2024). Keras's own takes nothing but matrices; which variables
+    it takes is not public in Keras, and may change there.
     """
 
     def _should_use_adamw(self, variable):
         return len(variable.shape) != 4 or variable.shape[0] != 3
 
-    def _muon_update_step(self, gradient, variable, lr, m):
-        self.assign_add(m, ops.add(gradient, m * (self.momentum - 1)))
-        ahead = ops.add(gradient, self.momentum * m) if self.nesterov else m
-        matrix = ops.reshape(ahead, (-1, variable.shape[-1]))
-        step = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
-        self.assign_sub(variable, ops.reshape(step, variable.shape))
+    def zeropower_via_newtonschulz5(self, x, steps):
+        return ops.reshape(super().zeropower_via_newtonschulz5(_as_matrix(x), steps), x.shape)
+
+    def lr_adjust(self, x):
+        return ops.reshape(super().lr_adjust(_as_matrix(x)), x.shape)
+
+
+def _as_matrix(kernel):
+    return ops.reshape(kernel, (-1, kernel.shape[-1]))
 
 
 def main():

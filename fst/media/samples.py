@@ -1,7 +1,7 @@
-"""Free sample photos: those that come with scikit-image and Matplotlib, and a few of our own.
+"""Free sample photos: five that come with scikit-image and Matplotlib, and nine that come with fst.
 
-To look at, in the contact sheet and in benchmarks, serve those that come with the packages; a style
-is learnt on these and on our own, of landscapes, animals and things (`photos/CREDITS.txt`).
+To look at, in the contact sheet and in benchmarks, serve those of the packages; a style
+is learnt on these and on the nine, of landscapes, animals and things (`photos/CREDITS.txt`).
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from fst.media import images
 
 _OF_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 _OF_MATPLOTLIB = "grace_hopper.jpg"
-_OUR_OWN = Path(__file__).parent / "photos"
+_OF_FST = Path(__file__).parent / "photos"
 _MORE = ("camera.png", "hubble_deep_field.jpg", "page.png", "grass.png", "brick.png")
 
 
@@ -47,13 +47,12 @@ def files_to_learn_from():
     """Where the photos lie that a style is learnt on where no others are given.
 
     Returns:
-        A dictionary from names to paths: the first five of `photo_files` and our own.
+        A dictionary from names to paths: the five of `photo_files` and the nine of fst.
 
     Raises:
         UserError: scikit-image is not installed.
     """
-    own = sorted(_OUR_OWN.glob("*.jpg"))
-    return {**photo_files(), **{path.stem: path for path in own}}
+    return photo_files() | {path.stem: path for path in sorted(_OF_FST.glob("*.jpg"))}
 
 
 def load(size, more=False):
