@@ -1,19 +1,23 @@
 """What `train` lets be handed in: the examples, run as their users do, and what cannot work."""
 
 import json
+import multiprocessing
+import os
 import runpy
+import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw_photo, run_script_here
+from conftest import ROOT, draw_photo, run, run_script_here
 from tiny import PlainLoss, command_of, plain_network, read_losses, read_state, tiny_options
 
 import fst
 from fst.config import TrainingConfig
 from fst.models.network import build_network
+from fst.models.style_transfer import StyleTransfer
 from fst.training import loop
 from fst.training.data import take_photos
 from fst.training.loop import train
@@ -45,7 +49,7 @@ def card_of(folder):
     return json.loads((folder / "style.json").read_text())
 
 
-def run(options, **given):
+def train_with(options, **given):
     return train(TrainingConfig(**options), on_event=lambda line: None, **given)
 
 
@@ -109,6 +113,63 @@ def test_own_callback(run_example):
     assert len(read_losses(folder)) == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes keep to cores on Linux")
+def test_mean_of_processes(options):
+    _, *words = command_of(options)
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    done = run(
+        "-m",
+        "examples.handing_in.mean_of_processes",
+        *words,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(read_losses(Path(options["output"]) / "tiny")) == 3
+    assert {path.name for path in Path(options["output"]).glob("tiny*")} == {"tiny"}
+
+
+def test_processes_take_the_mean_of_their_networks_until_one_ends():
+    example = runpy.run_path(str(EXAMPLES / "mean_of_processes.py"))
+    pipes = [multiprocessing.Pipe() for _ in range(2)]
+    means = threading.Thread(target=example["give_means"], args=([here for here, _ in pipes],))
+    means.start()
+    callbacks = [example["TakeTheMean"](there, steps=25) for _, there in pipes]
+    for number, callback in enumerate(callbacks):
+        callback.set_model(StyleTransfer(plain_network(), PlainLoss()))
+        network = callback.model.network
+        network.set_weights([weights + number for weights in network.get_weights()])
+    begun = [callback.model.network.get_weights() for callback in callbacks]
+
+    def at_step(step):
+        steps = [
+            threading.Thread(target=callback.on_train_batch_end, args=(step - 1,))
+            for callback in callbacks
+        ]
+        for thread in steps:
+            thread.start()
+        for thread in steps:
+            thread.join(timeout=60)
+        return [callback.model.network.get_weights() for callback in callbacks]
+
+    assert_same(at_step(19), begun)
+    mean = [(one + other) / 2 for one, other in zip(*begun, strict=True)]
+    assert_same(at_step(20), [mean, mean])
+    callbacks[0].model.network.set_weights(begun[0])
+    mean = [(one + other) / 2 for one, other in zip(begun[0], mean, strict=True)]
+    assert_same(at_step(25), [mean, mean])
+    callbacks[1].model.network.set_weights(begun[1])
+    callbacks[0].end.close()
+    means.join(timeout=60)
+    callbacks[1].on_train_batch_end(39)
+    assert_same([callbacks[1].model.network.get_weights()], [begun[1]])
+
+
+def assert_same(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 # --- What is done with it ------------------------------------------------------------------------
 
 
@@ -127,7 +188,7 @@ def test_a_callback_is_told_of_every_step_and_may_end_the_run(options):
         def on_train_end(self, logs=None):
             told.append("end")
 
-    done = run(options, **plain(callbacks=[Watching()]))
+    done = train_with(options, **plain(callbacks=[Watching()]))
     losses = read_losses(done.folder)
     assert told[0] is loop.StyleTransfer
     assert told[-1] == "end"
@@ -150,10 +211,10 @@ def test_a_run_with_things_handed_in_goes_on_where_it_stopped(options, tmp_path)
         return plain(photos=pictures, optimizer=optimizer, callbacks=[Stop()])
 
     options = {**options, "steps": 6, "save_every": 2}
-    whole = run({**options, "name": "whole"}, **given())
+    whole = train_with({**options, "name": "whole"}, **given())
     with pytest.raises(KeyboardInterrupt):
-        run(options, **given(limit=3))
-    again = run(options, **given())
+        train_with(options, **given(limit=3))
+    again = train_with(options, **given())
     np.testing.assert_allclose(read_losses(again.folder), read_losses(whole.folder), rtol=1e-5)
 
 
@@ -223,13 +284,13 @@ def test_the_argument_that_cannot_work_is_named(options, name, make, said):
     # All but the run of photos that end is refused before anything is built.
     given = plain() if make is short_stream else {}
     with pytest.raises(ValueError, match=f"^{name}: .*{said}") as error:
-        run(options, **given, **{name: make()})
+        train_with(options, **given, **{name: make()})
     assert "\n" not in str(error.value)
 
 
 def test_an_optimizer_of_another_network_is_named_beside_one(options):
     with pytest.raises(ValueError, match=r"^optimizer: was used with another network"):
-        run(options, **plain(optimizer=used_optimizer()))
+        train_with(options, **plain(optimizer=used_optimizer()))
 
 
 def test_a_loss_of_another_number_of_styles_is_named(options):
@@ -238,12 +299,12 @@ def test_a_loss_of_another_number_of_styles_is_named(options):
         of_each = content_features = None
 
     with pytest.raises(ValueError, match=r"^loss: is of 2 styles, and 1"):
-        run(options, loss=Loss())
+        train_with(options, loss=Loss())
 
 
 def test_parts_of_one_device_are_refused_for_several(options):
     with pytest.raises(ValueError, match=r"^network: .*distribute='mirrored'"):
-        run({**options, "distribute": "mirrored"}, network=plain_network())
+        train_with({**options, "distribute": "mirrored"}, network=plain_network())
 
 
 def test_the_door_hands_in_too(options):

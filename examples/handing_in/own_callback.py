@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train with a Keras callback of your own: here one that ends the run when it gains no more.
 
-python examples/handing_in/own_callback.py STYLE --content FOLDER [options of train.py]
+python -m examples.handing_in.own_callback STYLE --content FOLDER [options of train.py]
 """
 
 import sys

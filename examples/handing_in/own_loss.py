@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train by a loss of your own: here the perceptual loss and a term that keeps the photo's colours.
 
-python examples/handing_in/own_loss.py STYLE --content FOLDER [options of train.py]
+python -m examples.handing_in.own_loss STYLE --content FOLDER [options of train.py]
 """
 
 import sys

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train a network of your own: here a plain one without residual blocks, small and fast.
 
-python examples/handing_in/own_network.py STYLE --content FOLDER --width 16 [options of train.py]
+python -m examples.handing_in.own_network STYLE --content FOLDER --width 16 [options of train.py]
 
 Its folder then holds network.keras and a SavedModel, which takes photos of any size.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train with an optimizer of your own: here Muon, by which the gallery learnt at last.
 
-python examples/handing_in/own_optimizer.py STYLE --content FOLDER [options of train.py]
+python -m examples.handing_in.own_optimizer STYLE --content FOLDER [options of train.py]
 """
 
 import sys

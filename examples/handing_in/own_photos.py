@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train on a data set of your own: here the bright photos of a folder, by tf.data.
 
-python examples/handing_in/own_photos.py STYLE --content FOLDER [options of train.py]
+python -m examples.handing_in.own_photos STYLE --content FOLDER [options of train.py]
 """
 
 import sys
