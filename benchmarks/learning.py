@@ -32,6 +32,7 @@ from fst.training.history import read_rows
 from fst.training.style_images import open_styles
 
 PHOTOS = 16
+MINUTES = (0.5, 1, 2, 5, 10, 20, 60, 180)
 COLUMNS = ("picture", "start", "steps", "photos", "seconds", "content", "style", "tv", "total")
 
 
@@ -86,8 +87,13 @@ def draw(rows, path, seconds_per_step):
             label = f"from {origin}" + (", sample photos" if kind == "samples" else "")
             if points:
                 axis.plot(*zip(*points, strict=True), "o-", label=label)
-        axis.set(title=picture, xlabel="seconds of training", ylabel="total", xscale="log")
-        axis.grid(alpha=0.3, which="both")
+        axis.set(title=picture, xlabel="minutes of training", xscale="log")
+        axis.set_ylabel(f"total on {PHOTOS} photos never trained on")
+        axis.minorticks_off()
+        shown = axis.get_xlim()
+        axis.set_xticks([60 * m for m in MINUTES], labels=map(str, MINUTES))
+        axis.set_xlim(*shown)
+        axis.grid(alpha=0.3)
         axis.legend()
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
