@@ -16,6 +16,7 @@ from fst.models.network import paint
 from fst.models.perceptual import LossTerms
 from fst.models.precision import resolve
 from fst.training.history import COLUMNS, read_history
+from fst.words import plural
 
 MEASURED_AT = 512
 """Long side, in px, of the photos that the losses of the card are measured on."""
@@ -117,7 +118,7 @@ def device_name():
         name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
         return f"{len(gpus)} x {name}" if len(gpus) > 1 else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU, {cores} cores, {platform.machine()}"
+    return f"CPU, {plural(cores, 'core')}, {platform.machine()}"
 
 
 def _started_from(config):
