@@ -79,7 +79,7 @@ def draw(rows, path, seconds_per_step):
     for axis, picture in zip(axes, pictures, strict=True):
         for start, kind in dict.fromkeys((row[1], row[3]) for row in rows):
             points = sorted(
-                (int(row[2]) * seconds_per_step, float(row[-1]))
+                (int(row[2]) * seconds_per_step / 60, float(row[-1]))
                 for row in rows
                 if (row[0], row[1], row[3]) == (picture, start, kind)
             )
@@ -87,11 +87,11 @@ def draw(rows, path, seconds_per_step):
             label = f"from {origin}" + (", sample photos" if kind == "samples" else "")
             if points:
                 axis.plot(*zip(*points, strict=True), "o-", label=label)
-        axis.set(title=picture, xlabel="minutes of training", xscale="log")
-        axis.set_ylabel(f"total on {PHOTOS} photos never trained on")
+        unseen = f"total on {PHOTOS} photos never trained on"
+        axis.set(title=picture, xlabel="minutes of training", ylabel=unseen, xscale="log")
         axis.minorticks_off()
         shown = axis.get_xlim()
-        axis.set_xticks([60 * m for m in MINUTES], labels=map(str, MINUTES))
+        axis.set_xticks(MINUTES, labels=map(str, MINUTES))
         axis.set_xlim(*shown)
         axis.grid(alpha=0.3)
         axis.legend()

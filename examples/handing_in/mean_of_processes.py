@@ -60,22 +60,24 @@ def give_means(ends):
         end.close()
 
 
-def learn(config, core, end, say):
-    """Trains in a process of its own."""
+def learn(config, core, end, first):
+    """Trains in a process of its own, of which the first one says what happens."""
+
+    def train():
+        heap.keep_freed()
+        say = print if first else lambda line: None
+        fst.train(config, on_event=say, callbacks=[TakeTheMean(end, config.steps)])
+        return 0
+
     os.sched_setaffinity(0, {core})  # Before TensorFlow counts the cores, in its first operation.
     for stop in (signal.SIGINT, signal.SIGTERM):  # By which a run saves its state.
         signal.signal(stop, signal.default_int_handler)
-    errors.run(lambda: _learnt(config, say, TakeTheMean(end, config.steps)))
+    errors.run(train)
 
 
-def _learnt(config, say, callback):
-    heap.keep_freed()
-    fst.train(config, on_event=say, callbacks=[callback])
-    return 0
-
-
-def say_nothing(line):
-    """What the processes say that are not the first."""
+def name_of(config, index):
+    """The style's name in the process with this index: the first one's network is the result."""
+    return f"{config.name}_{index}" if index else config.name
 
 
 def start(config, cores):
@@ -83,12 +85,9 @@ def start(config, cores):
     spawn = multiprocessing.get_context("spawn")
     workers, ends = [], []
     for index, core in enumerate(cores):
-        name = f"{config.name}_{index}" if index else config.name
-        own = dataclasses.replace(config, name=name, seed=config.seed + index)
+        own = dataclasses.replace(config, name=name_of(config, index), seed=config.seed + index)
         here, there = spawn.Pipe()
-        workers.append(
-            spawn.Process(target=learn, args=(own, core, there, say_nothing if index else print))
-        )
+        workers.append(spawn.Process(target=learn, args=(own, core, there, index == 0)))
         workers[-1].start()
         there.close()  # Open there alone, so that it closes when that process ends.
         ends.append(here)
@@ -106,7 +105,7 @@ def main():
         worker.join()
     if workers[0].exitcode == 0:
         for index in range(1, len(workers)):  # What the others kept, to go on after a stop.
-            shutil.rmtree(Path(config.output) / f"{config.name}_{index}", ignore_errors=True)
+            shutil.rmtree(Path(config.output) / name_of(config, index), ignore_errors=True)
         print(f"the style is in {Path(config.output) / config.name}")
     return workers[0].exitcode
 
