@@ -257,7 +257,8 @@ def _folder(wanted, root):
 
 def _survey(root):
     """What lies under `root`: its folders' names, and of those that are galleries their styles'."""
-    folders = sorted(path.parent.name for path in Path(root).glob("*/style.json"))
+    # Not the hidden ones: a gallery that a style is being added to is there a second time.
+    folders = sorted(path.parent.name for path in Path(root).glob("[!.]*/style.json"))
     styles = {name: Checkpoint(Path(root) / name).style_names() for name in folders}
     return folders, {name: held for name, held in styles.items() if len(held) > 1}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import os
 import re
 import shutil
@@ -199,7 +200,7 @@ def atomic_path(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     # Keras asks for ".weights.h5"; cut, since a name full of dots can be as long as names may be.
     suffixes = "".join(path.suffixes)[-40:]
-    temporary = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}{suffixes}")
+    temporary = path.with_name(f"{_begun(path)}{uuid.uuid4().hex[:12]}{suffixes}")
     try:
         yield temporary
         if temporary.is_dir() and os.path.lexists(path):
@@ -268,9 +269,24 @@ def remove_litter(folder):
         _remove(path)
 
 
+def remove_litter_of(path):
+    """Removes what killed processes had begun to write, by `atomic_path`, in the place of `path`.
+
+    Nobody may be writing it: what else is being written beside it stays.
+    """
+    path = Path(path)
+    for litter in path.parent.glob(f"{_begun(path)}*"):
+        _remove(litter)
+
+
+def _begun(path):
+    """How the names of what is to take the place of `path` begin."""
+    return f"{_LITTER}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
+
+
 def _swap_in(folder, path):
     """Replaces `path` by `folder`; a folder that is not empty needs two steps."""
-    aside = path.with_name(f"{_LITTER}{uuid.uuid4().hex[:12]}.old")
+    aside = path.with_name(f"{_begun(path)}{uuid.uuid4().hex[:12]}.old")
     os.rename(path, aside)
     try:
         os.rename(folder, path)

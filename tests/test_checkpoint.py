@@ -120,6 +120,14 @@ def test_two_galleries_with_the_same_style(gallery, tmp_path):
         collection.find("gallery/dusk=1,other/reef=1", tmp_path)
 
 
+def test_a_gallery_that_is_being_written_is_not_another_one(gallery, tmp_path):
+    shutil.copytree(gallery, tmp_path, dirs_exist_ok=True)
+    known = collection.names(tmp_path)
+    shutil.copytree(tmp_path / "gallery", tmp_path / ".fst-0123456789ab")
+    assert collection.names(tmp_path) == known
+    assert find("dusk", tmp_path) == ("gallery", (1, 0, 0))
+
+
 def test_a_gallery_called_as_one_of_its_styles(gallery, tmp_path):
     shutil.copytree(gallery / "gallery", tmp_path / "dusk")
     assert collection.names(tmp_path) == ["dusk/dusk", "moss", "reef"]

@@ -22,7 +22,7 @@ from tiny import (
     tiny_options,
 )
 
-from fst import collection
+from fst import collection, files
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.training.data import open_photos
@@ -391,6 +391,17 @@ def test_added_style_is_there_and_the_others_are_as_before(adding):
     assert len(entry["sha256"]) == 64
     assert not os.path.exists(f"{root}/cedar")
     assert not litter(done.folder.parent)
+
+
+def test_adding_removes_what_a_killed_one_left_of_this_gallery_alone(adding):
+    root = collection.find_folder("garden", adding["output"]).folder.parent
+    shutil.copytree(root / "garden", root / "meadow")
+    for name in ("garden", "meadow"):
+        with files.atomic_path(root / name) as begun:
+            shutil.copytree(root / name, begun)
+            shutil.copytree(begun, kept := root / f"{begun.name}x")
+    run(adding)
+    assert litter(root) == [kept]
 
 
 def test_adding_again(adding, pictures):

@@ -68,13 +68,11 @@ def add(config, weights, card):
     about = {key: card[key] for key in _ABOUT}
     entries = [{**entry, "training": about} for entry in card["styles"]]
     advice = "make room and run the same command again, no training is lost"
-    with (
-        files.writing(target.folder, advice),
-        _locked(target.folder),
-        files.atomic_path(target.folder) as folder,
-    ):
-        shutil.copytree(target.folder, folder, ignore=shutil.ignore_patterns("saved_model"))
-        _write(target, checkpoint.Checkpoint(folder), weights, entries)
+    with files.writing(target.folder, advice), _locked(target.folder):
+        files.remove_litter_of(target.folder)
+        with files.atomic_path(target.folder) as folder:
+            shutil.copytree(target.folder, folder, ignore=shutil.ignore_patterns("saved_model"))
+            _write(target, checkpoint.Checkpoint(folder), weights, entries)
     return target
 
 
