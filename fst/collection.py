@@ -7,6 +7,7 @@ one of the many in a gallery's folder; a blend is of the styles of one gallery.
 from __future__ import annotations
 
 import collections
+import contextlib
 import difflib
 import math
 import os
@@ -216,14 +217,15 @@ def find_start(wanted, root=ROOT):
     Raises:
         UserError: there is none.
     """
-    first = None
+    failures = []
     for folder in (root, ROOT):
-        for look in (find_folder, find):
-            try:
-                return look(wanted, folder)
-            except UserError as error:
-                first = first or error
-    raise first
+        with contextlib.suppress(_UnknownStyle):  # Of which `find` tells more.
+            return find_folder(wanted, folder)
+        try:
+            return find(wanted, folder)
+        except UserError as error:
+            failures.append(error)
+    raise min(failures, key=lambda error: _says_little(error, root))
 
 
 def find_all(root=ROOT):

@@ -106,6 +106,21 @@ def test_what_is_not_found_is_one_line(gallery, wanted, told):
     assert len(line) < 500
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"dusk": -1}, "the weight of dusk is '-1'"),
+        ("dusk=x,moss=1", "the weight of dusk is 'x'"),
+        ("dusk=1,dusk=1", "names dusk twice"),
+        ("dusk=1,nosuch=1", "no trained style 'nosuch'"),
+        ("nosuch", "no trained style 'nosuch'; there are"),
+    ],
+)
+def test_what_is_wrong_with_what_to_start_from_is_told(gallery, wanted, told):
+    with pytest.raises(UserError, match=told):
+        collection.find_start(wanted, gallery)
+
+
 def test_two_galleries_with_the_same_style(gallery, tmp_path):
     for name in ("gallery", "other"):
         shutil.copytree(gallery / "gallery", tmp_path / name)
