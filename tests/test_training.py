@@ -205,6 +205,14 @@ class TestFinished:
         _, events = run(finished.options, save_every=3, preview_every=4)
         assert "already trained" in events[0]
 
+    def test_photos_other_than_it_was_trained_on_are_told_of(self, finished):
+        (told,), (_, note) = (
+            run(finished.options, **changes)[1] for changes in ({}, {"content": "shots/mine"})
+        )
+        assert "already trained" in told
+        trained_on = os.path.basename(finished.options["content"])
+        assert note.startswith(f"note: it was trained on {trained_on}, not on mine;")
+
     @pytest.mark.parametrize(
         ("changes", "named"),
         [

@@ -203,6 +203,7 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
     state = State.open(target, config, [style.sha256 for style in styles])
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
+        _tell_of_other_photos(target, config, on_event)
         return _wrap_up(target, config)
     with contextlib.closing(state):
         with workers.naming_lost_workers(config):
@@ -237,6 +238,14 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
             # One that is gone before the chief is done would be taken for a crash.
             workers.meet(strategy)
     return target
+
+
+def _tell_of_other_photos(target, config, on_event):
+    """A note where the style was trained on other photos than those that are named now."""
+    before, now = target.read_card()["config"].get("content", ""), config.to_json()["content"]
+    if before != now:
+        before, now = (name or "the sample photos" for name in (before, now))
+        on_event(f"note: it was trained on {before}, not on {now}; to train it anew, overwrite it")
 
 
 def _open_photos(config, given):
