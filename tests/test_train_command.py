@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import ROOT, run, run_here, run_script_here
+from conftest import ROOT, run, run_here, run_script_here, write_gallery
 from PIL import Image
 from tiny import command_of, tiny_options
 
@@ -19,6 +19,7 @@ from fst.batch import command as infer
 from fst.config import TrainingConfig, infer_command
 from fst.console import cli
 from fst.errors import UserError
+from fst.training import command
 
 
 @pytest.fixture
@@ -307,6 +308,41 @@ class TestHint:
     @pytest.mark.parametrize("output", ["checkpoints", "checkpoints/", "./checkpoints"])
     def test_is_short_where_infer_looks_by_itself(self, output):
         assert infer_command("mine", output) == "python infer.py mine PHOTO -o stylised.jpg"
+
+
+class TestAdded:
+    """What is said of styles that were added to a gallery."""
+
+    @pytest.fixture
+    def told(self, photos, tmp_path, monkeypatch, capsys):
+        """Adds two styles, as far as the command sees, to this gallery; gives what is said."""
+        (tmp_path / "pictures").mkdir()
+        for name in ("fern", "lava"):
+            shutil.copy(photos / "photo00.jpg", tmp_path / "pictures" / f"{name}.jpg")
+        before = signal.getsignal(signal.SIGTERM)
+
+        def call(gallery):
+            about = {"skipped_photos": {"count": 1, "named": {"dark.jpg": "is empty"}}}
+            styles = ["moss", *({"name": name, "training": about} for name in ("fern", "lava"))]
+            done = write_gallery(gallery, styles, skipped_photos={"count": 0, "named": {}})
+            monkeypatch.setattr("fst.training.loop.train", lambda *_, **__: done)
+            options = {"name": "two", "output": str(tmp_path), "add_to": str(gallery)}
+            assert command.run(TrainingConfig((str(tmp_path / "pictures"),), **options)) == 0
+            return capsys.readouterr()
+
+        yield call
+        signal.signal(signal.SIGTERM, before)
+
+    def test_their_own_names_and_photos_are_told(self, told, tmp_path):
+        out, err = told(tmp_path / "garden")
+        assert f"the 2 styles are in {tmp_path / 'garden'}; try: python infer.py fern PHOTO" in out
+        assert "dark.jpg: is empty" in err
+
+    def test_the_gallery_is_named_where_the_name_alone_leads_elsewhere(self, told, tmp_path):
+        elsewhere = tmp_path / "else where" / "garden"
+        assert f"infer.py '{elsewhere}/fern' PHOTO" in told(elsewhere).out
+        write_gallery(tmp_path / "meadow", ["fern", "reef"])
+        assert f"infer.py {tmp_path / 'garden'}/fern PHOTO" in told(tmp_path / "garden").out
 
 
 class _WithReplicas:

@@ -1,11 +1,14 @@
 """The command `train.py`, also `fst train`: trains a style and shows the progress."""
 
+import shlex
 import signal
 import sys
 
-from fst import packages
+from fst import collection, packages
 from fst.config import TrainingConfig, infer_command
 from fst.console import cli, heap, quiet, unused
+from fst.errors import UserError
+from fst.training.style_images import list_pictures, names_of
 from fst.training.unused import in_training
 from fst.words import plural
 
@@ -36,19 +39,31 @@ def run(config, infer="python infer.py"):
         done = train(config, on_progress=reporter.progress, on_event=reporter.event)
     if not done.card_path.exists():
         return 0  # A worker that leaves the files to the chief.
-    skipped = _provenance(done, config.name)["skipped_photos"]
+    names = names_of(config, list_pictures(config))
+    skipped = _provenance(done, names[0])["skipped_photos"]
     if skipped["count"]:
         print(
             f"skipped {plural(skipped['count'], 'photo')} that could not be read:", file=sys.stderr
         )
         for name, reason in skipped["named"].items():
             print(f"  {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
-    name, what = config.name, "style is"
-    if done.is_gallery() and not config.add_to:
-        styles = [style["name"] for style in done.styles()]
-        name, what = f"{name}/{styles[0]}", f"{len(styles)} styles are"
-    print(f"the {what} in {done.folder}; try: {infer_command(name, config.output, infer)}")
+    what = "style is" if len(names) == 1 else f"{len(names)} styles are"
+    hint = infer_command(_short_name(done, names, config), config.output, infer)
+    print(f"the {what} in {done.folder}; try: {hint}")
     return 0
+
+
+def _short_name(done, names, config):
+    """What the first of the trained styles is called on the command line."""
+    if not config.add_to:
+        return config.name if len(names) == 1 else f"{config.name}/{names[0]}"
+    try:  # It may mean another style too, or the gallery lie elsewhere.
+        found = collection.find(names[0], config.output)
+    except UserError:
+        found = None
+    if found and found.folder.resolve() == done.folder.resolve():
+        return names[0]
+    return shlex.quote(f"{done.folder}/{names[0]}")
 
 
 def infer_program(program):

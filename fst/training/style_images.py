@@ -40,9 +40,7 @@ def open_styles(config):
             are not as many values of an option as styles.
     """
     sources = list_pictures(config)
-    names = [name_from(source) for source in sources]
-    if len(sources) == 1:
-        names = [config.name]
+    names = names_of(config, sources)
     _check_names(names, sources)
     config.for_each_style("style_weight", len(sources))  # Raises before anything slow is done.
     sizes = config.for_each_style("style_size", len(sources))
@@ -56,6 +54,11 @@ def list_pictures(config):
         UserError: a folder holds no pictures.
     """
     return [source for given in config.style for source in _pictures(given)]
+
+
+def names_of(config, sources):
+    """What the styles of these pictures are called, as `open_styles` says."""
+    return [config.name] if len(sources) == 1 else [name_from(source) for source in sources]
 
 
 def _pictures(given):
