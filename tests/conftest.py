@@ -382,8 +382,8 @@ def plain_loss(monkeypatch):
 
 
 @pytest.fixture
-def plain_parts(plain_loss, monkeypatch):
-    """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
+def plain_networks(monkeypatch):
+    """Has trainings take `plain_network` where nobody hands in a network."""
     from tiny import plain_network
 
     from fst.training import loop
@@ -392,6 +392,11 @@ def plain_parts(plain_loss, monkeypatch):
         return plain_network(styles)
 
     monkeypatch.setattr(loop, "build_network", network)
+
+
+@pytest.fixture
+def plain_parts(plain_loss, plain_networks):
+    """Has trainings take `plain_network` and `PlainLoss` for the parts that nobody hands in."""
 
 
 @pytest.fixture

@@ -83,12 +83,12 @@ def test_own_network_stylises_photos_of_any_size(run_example):
     assert (folder / "previews" / "step_000003.jpg").exists()
 
 
-@pytest.mark.usefixtures("plain_parts")
+@pytest.mark.usefixtures("plain_networks")
 def test_own_loss(run_example):
-    _, folder = run_example("own_loss.py")
+    _, folder = run_example("own_loss.py", content_weight=1000.0)
     _, total, content, style, tv = read_losses(folder).T
     config = TrainingConfig("s.png")
-    perceptual = content + config.style_weight[0] * style + config.tv_weight * tv
+    perceptual = 1000.0 * content + config.style_weight[0] * style + config.tv_weight * tv
     assert (total > perceptual + 0.1).all()  # By the term for the colours.
     assert card_of(folder)["handed_in"] == ["loss"]
 
@@ -111,6 +111,26 @@ def test_own_callback(run_example):
         assert callback.model.stop_training == (batch == 5)
     _, folder = run_example("own_callback.py")
     assert len(read_losses(folder)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("own_callback.py", "no_such_folder"),
+        ("own_loss.py", "no_such_folder"),
+        ("own_network.py", "no_such_folder"),
+        ("own_optimizer.py", "no_such_folder"),
+        ("own_photos.py", ""),
+        ("own_photos.py", "no_such_folder"),
+    ],
+)
+def test_a_mistake_is_one_line(options, name, content, monkeypatch, capsys):
+    _, *words = command_of({**options, "content": content})
+    done = run_script_here(EXAMPLES / name, words, monkeypatch, capsys)
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith("error: ")
+    assert content in line
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes keep to cores on Linux")

@@ -4,11 +4,10 @@
 python -m examples.handing_in.own_callback STYLE --content FOLDER [options of train.py]
 """
 
-import sys
-
 import keras
 
 import fst
+from fst import errors
 from fst.console import cli
 
 
@@ -40,4 +39,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

@@ -4,13 +4,14 @@
 python -m examples.handing_in.own_loss STYLE --content FOLDER [options of train.py]
 """
 
-import sys
-
 from keras import ops
 
 import fst
+from fst import errors
 from fst.console import cli
-from fst.models.perceptual import PerceptualLoss, load_vgg19
+from fst.models.perceptual import PerceptualLoss
+from fst.models.precision import resolve
+from fst.training.loop import build_loss
 from fst.training.style_images import open_styles
 
 WEIGHT = 20.0
@@ -37,18 +38,12 @@ def _patches(image):
 
 def main():
     config = cli.parse(fst.TrainingConfig, "own_loss.py")
-    loss = ColourKeepingLoss(
-        load_vgg19(config.vgg_weights),
-        [style.image for style in open_styles(config)],
-        separate=True,
-        style_weight=config.style_weight,
-        content_layers=config.content_layers,
-        style_layers=config.style_layers,
-    )
+    pictures = [style.image for style in open_styles(config)]
+    loss = build_loss(config, pictures, resolve(config.precision), ColourKeepingLoss)
     trained = fst.train(config, loss=loss)
     print(f"the style is in {trained.folder}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

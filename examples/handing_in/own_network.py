@@ -6,12 +6,11 @@ python -m examples.handing_in.own_network STYLE --content FOLDER --width 16 [opt
 Its folder then holds network.keras and a SavedModel, which takes photos of any size.
 """
 
-import sys
-
 import keras
 from keras import layers
 
 import fst
+from fst import errors
 from fst.console import cli
 
 
@@ -36,4 +35,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

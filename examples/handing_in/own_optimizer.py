@@ -4,12 +4,11 @@
 python -m examples.handing_in.own_optimizer STYLE --content FOLDER [options of train.py]
 """
 
-import sys
-
 import keras
 from keras import ops
 
 import fst
+from fst import errors
 from fst.console import cli
 from fst.training.loop import build_rate
 
@@ -45,4 +44,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

@@ -4,12 +4,13 @@
 python -m examples.handing_in.own_photos STYLE --content FOLDER [options of train.py]
 """
 
-import sys
+import os
 
 import keras
 import tensorflow as tf
 
 import fst
+from fst import errors
 from fst.console import cli
 
 
@@ -29,10 +30,12 @@ def bright_photos(folder, side=512):
 
 def main():
     config = cli.parse(fst.TrainingConfig, "own_photos.py")
+    if not os.path.isdir(config.content):
+        raise errors.UserError(f"‹content› '{config.content}': give a folder of photos")
     trained = fst.train(config, photos=bright_photos(config.content))
     print(f"the style is in {trained.folder}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    errors.run(main)

@@ -399,9 +399,12 @@ def _held_interrupts():
             signal.signal(number, signal.default_int_handler)
 
 
-def build_loss(config, styles, precision="float32"):
-    """The `PerceptualLoss` that `config` describes, for style images `[H, W, 3]`."""
-    return perceptual.PerceptualLoss(
+def build_loss(config, styles, precision="float32", kind=perceptual.PerceptualLoss):
+    """The `PerceptualLoss` that `config` describes, for style images `[H, W, 3]`.
+
+    `kind` is the class, a subclass for a loss of one's own.
+    """
+    return kind(
         perceptual.load_vgg19(config.vgg_weights, precision),
         styles,
         separate=True,
