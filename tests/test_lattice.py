@@ -27,6 +27,13 @@ def test_finds_the_energy_of_a_known_lattice():
     assert energy == pytest.approx(64 * (1 / 16 - 1 / 256), rel=1e-3)
 
 
+@pytest.mark.parametrize("side", [128, 60])
+def test_is_the_same_where_the_size_is_known_late(side):
+    image = with_lattice(GREY, 8.0)[:, :side]
+    late = tf.function(lattice_term, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    np.testing.assert_allclose(late(image), lattice_term(image), rtol=1e-5)
+
+
 @pytest.mark.parametrize("period", [3, 5])
 def test_is_blind_to_a_lattice_of_another_period(period):
     # Not wholly: 60 px hold that many cells, each at another place of ours.

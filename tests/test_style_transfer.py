@@ -178,6 +178,29 @@ def test_the_loss_of_a_subclass_is_the_one_that_is_learnt_by(config):
     assert measured()["loss"] < before["loss"]
 
 
+def test_the_loss_of_a_subclass_is_the_mean_over_all_batches():
+    class Brightness(StyleTransfer):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return keras.ops.mean(x) + 0.0 * keras.ops.mean(y_pred)
+
+    model = Brightness(plain_network())
+    model.compile(keras.optimizers.Adam(0.003))
+    greys = np.broadcast_to(np.float32([10, 20, 60])[:, None, None, None], (3, 32, 32, 3))
+    photos = tf.data.Dataset.from_tensor_slices(greys).batch(1)
+    assert model.evaluate(photos, verbose=0, return_dict=True) == {"loss": pytest.approx(30)}
+    assert model.fit(photos, verbose=0).history == {"loss": [pytest.approx(30)]}
+
+
+def test_learns_from_photos_whose_size_is_known_late():
+    given = plain_parts()
+    model = StyleTransfer(given.network, given.loss)
+    model.compile(keras.optimizers.Adam(0.003))
+    png = tf.io.encode_png(draw_photo(1, 64, 80))
+    photos = tf.data.Dataset.from_tensors(png).map(lambda data: tf.io.decode_png(data, 3)).batch(1)
+    assert photos.element_spec.shape[1] is None
+    assert np.isfinite(model.fit(photos, verbose=0).history["loss"][0])
+
+
 def test_saved_model_stylises_and_names_what_it_lacks(config, tmp_path):
     model, batches = without_vgg19(config)
     photo = draw_photo(1, 20, 33)[None].astype(np.float32)

@@ -33,7 +33,7 @@ def lattice_energy(image, period=STRIDE):
     """
     fine = _fine(ops.cast(image, "float32"), period)
     side = period * WINDOW
-    _, height, width, channels = fine.shape
+    _, height, width, channels = ops.shape(fine)
     rows, columns = height // side, width // side
     cells = ops.reshape(
         fine[:, : rows * side, : columns * side],
@@ -55,14 +55,25 @@ def lattice_term(image):
     Returns:
         float32 `[B]`: 0 for a picture without, and for one too small to tell.
     """
-    if min(image.shape[1:3]) < STRIDE * (WINDOW + 1):
-        return ops.zeros_like(image[:, 0, 0, 0])
+    smallest = STRIDE * (WINDOW + 1)
+    if None in image.shape[1:3]:  # The size is known when the picture is there.
+        _, height, width, _ = ops.shape(image)
+        large = ops.minimum(height, width) >= smallest
+        return ops.cond(large, lambda: _strength(image), lambda: _none(image))
+    return _strength(image) if min(image.shape[1:3]) >= smallest else _none(image)
+
+
+def _strength(image):
     return ops.mean(ops.sqrt(lattice_energy(image) + 1.0) - 1.0, axis=(1, 2))
+
+
+def _none(image):
+    return ops.zeros_like(image[:, 0, 0, 0])
 
 
 def _fine(image, period):
     """The image less its mean over `period` x `period` px: what is left of a slope is constant."""
     mean = ops.average_pool(image, period, strides=1, padding="valid")
-    height, width = mean.shape[1:3]
+    _, height, width, _ = ops.shape(mean)
     middle = (period - 1) // 2
     return image[:, middle : middle + height, middle : middle + width] - mean

@@ -89,6 +89,7 @@ class StyleTransfer(keras.Model):
         self.network, self.perceptual_loss = network, loss
         self.lattice_weight, self.clip_norm = lattice_weight, clip_norm
         self._means = [keras.metrics.Mean(name) for name in ("loss", *LossTerms._fields)]
+        self._reported = tuple(mean.name for mean in self._means)
         self._judged = _Judged()
         # On a CPU oneDNN's convolutions are faster than XLA's.
         self.supports_jit = bool(tf.config.list_physical_devices("GPU"))
@@ -97,6 +98,12 @@ class StyleTransfer(keras.Model):
     @property
     def metrics(self):
         return self._means
+
+    def get_metrics_result(self):
+        # Of those that are reported alone: Keras takes the means where it finds one for each value,
+        # and the last batch's values where a subclass, with a loss of its own, has fewer.
+        means = super().get_metrics_result()
+        return {name: means[name] for name in self._reported}
 
     def call(self, inputs, training=False):
         return self.network(inputs, training=training)
@@ -211,6 +218,7 @@ class StyleTransfer(keras.Model):
     def _count(self, result, photos):
         """The batch's values; Keras puts the means over an epoch in their place at its end."""
         logs = result.logs()
+        self._reported = tuple(logs)
         for mean in self._means:
             if mean.name in logs:
                 mean.update_state(logs[mean.name], sample_weight=tf.shape(photos)[0])
