@@ -404,6 +404,15 @@ def test_adding_removes_what_a_killed_one_left_of_this_gallery_alone(adding):
     assert litter(root) == [kept]
 
 
+def test_adding_keeps_what_was_exported_below_the_gallery(adding):
+    folder = collection.find_folder("garden", adding["output"]).folder
+    exported = folder / "exports" / "moss" / "saved_model" / "saved_model.pb"
+    exported.parent.mkdir(parents=True)
+    exported.write_text("exported")
+    run(adding)
+    assert exported.read_text() == "exported"
+
+
 def test_adding_again(adding, pictures):
     run(adding)
     trained = collection.find_folder("garden", adding["output"])

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 
@@ -71,9 +72,14 @@ def add(config, weights, card):
     with files.writing(target.folder, advice), _locked(target.folder):
         files.remove_litter_of(target.folder)
         with files.atomic_path(target.folder) as folder:
-            shutil.copytree(target.folder, folder, ignore=shutil.ignore_patterns("saved_model"))
+            shutil.copytree(target.folder, folder, ignore=_all_but(target.saved_model_path))
             _write(target, checkpoint.Checkpoint(folder), weights, entries)
     return target
+
+
+def _all_but(path):
+    """For `shutil.copytree`: leaves `path` out, and nothing that has its name further down."""
+    return lambda folder, names: [path.name] if Path(folder) == path.parent else []
 
 
 def _write(target, copy, weights, entries):
