@@ -236,6 +236,14 @@ class TestSnapshots:
         animation = frames(tmp_path / "out" / "a_snapshots.webp")
         assert animation == [((96, 64), t) for t in (120, 120, 120, 2000)]
 
+    def test_the_animation_of_a_name_with_dots_spares_the_photo(self, stylise, pictures):
+        Image.open(pictures / "content.png").save(pictures / "cat.webp", lossless=True)
+        before = (pictures / "cat.webp").read_bytes()
+        inputs = (pictures / "cat.webp", pictures / "style.png", "-o", pictures / "cat.v2.png")
+        assert stylise(*inputs, snapshots=1, steps=2).code == 0
+        assert (pictures / "cat.webp").read_bytes() == before
+        assert len(frames(pictures / "cat.v2_snapshots.webp")) == 2
+
     def test_every_step(self, stylise, pictures, tmp_path):
         inputs = (pictures / "content.png", pictures / "style.png", "-o", tmp_path / "out.webp")
         assert stylise(*inputs, snapshots=1, steps=3).code == 0
@@ -411,6 +419,10 @@ WRONG = {
     "trace is a folder": (f"{GOOD} --trace {{in}}", "--trace {in}: is a folder"),
     "trace not writable": (f"{GOOD} --trace /proc/none/t.csv", "--trace /proc/none/t.csv: cannot"),
     "trace onto a style": (f"{GOOD} --trace {{in}}/style.png", "would overwrite {in}/style.png"),
+    "animation onto the content": (
+        "{in}/out_snapshots.webp {in}/style.png -o {in}/out.png --snapshots 2",
+        "--snapshots {in}/out_snapshots.webp: would overwrite {in}/out_snapshots.webp",
+    ),
     "unknown layer": (f"{GOOD} --style-layers relu9_1", "--style-layers: VGG19 has no layer"),
     "too deep a layer": (
         f"{GOOD} --vgg-weights embedded --content-layers relu5_2",
@@ -449,6 +461,7 @@ def wrong(pictures, tmp_path, monkeypatch, capfd):
     (pictures / "text.png").write_text("no picture")
     whole = (pictures / "style.png").read_bytes()
     (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "out_snapshots.webp").write_bytes(whole)
     (tmp_path / "folder.png").mkdir()
     before = signal.getsignal(signal.SIGTERM)
 

@@ -49,7 +49,9 @@ def check(config):
             raise UserError("--trace and --snapshots are for one picture: leave them or --sweep")
     if config.trace and Path(config.trace).is_dir():
         raise UserError(f"--trace {config.trace}: is a folder; give a file name")
-    for flag, path in (("--output", config.output), ("--trace", config.trace)):
+    animation = Snapshots(config.output, config.snapshots).animation if config.snapshots else ""
+    written = {"--output": config.output, "--trace": config.trace, "--snapshots": animation}
+    for flag, path in written.items():
         if path:
             files.check_writable(Path(path), flag)
             _check_spares(path, flag, (config.content, *config.style))
@@ -115,12 +117,17 @@ class Snapshots:
     Args:
         output: the picture that the run writes.
         every: steps between two snapshots; 0 for none at all.
+
+    Attributes:
+        animation: the path of the animation.
     """
 
     def __init__(self, output, every):
         output = Path(output)
         self._every = every
         self._folder = output.with_name(f"{output.stem}_snapshots")
+        # Not `with_suffix`, which makes cat.webp of cat.v2_snapshots.
+        self.animation = output.with_name(f"{output.stem}_snapshots.webp")
         self._frames = []
 
     def after(self, step, best):
@@ -145,7 +152,7 @@ class Snapshots:
         """
         if not self._frames:
             return
-        path = self._folder.with_suffix(".webp")
+        path = self.animation
         frames = (Image.fromarray(self._frame(frame, size)) for frame in self._frames)
         first = next(frames)
         times = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_FRAME_MS]
