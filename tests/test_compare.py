@@ -311,6 +311,11 @@ class TestMistakes:
         assert part in str(error.value)
         assert "name another folder" in str(error.value)
 
+    def test_auto_precision_is_what_it_comes_to_here(self, config, monkeypatch):
+        monkeypatch.setattr("fst.models.precision._has_bfloat16", lambda: False)
+        assert Comparison(config(precision="auto")).settings["precision"] == "float32"
+        Comparison(config(precision="float32"))
+
     @pytest.mark.parametrize(
         ("changes", "part"),
         [

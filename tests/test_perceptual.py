@@ -518,6 +518,12 @@ def test_features_are_computed_no_more_often_than_needed():
     assert features.calls == [((1, 8, 8, 3), ("relu2_1", *TinyFeatures.names))] * 3
 
 
+@pytest.mark.parametrize(("has", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_precision_goes_by_the_cpu(has, dtype, monkeypatch):
+    monkeypatch.setattr("fst.models.precision._has_bfloat16", lambda: has)
+    assert Vgg19Features(None, "auto").network.get_layer("block1_conv1").compute_dtype == dtype
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_loss_is_float32_in_half_precision(precision, vgg):
     half = Vgg19Features(None, precision)

@@ -312,6 +312,7 @@ def _settings(config, trained, options, starts, budgets):
     import tensorflow as tf
 
     import fst
+    from fst.models.precision import resolve
     from fst.training.card import device_name
 
     values = {
@@ -324,7 +325,7 @@ def _settings(config, trained, options, starts, budgets):
         "also_from": starts[1:],
         "seed": config.seed,
         "optimizer": config.optimizer,
-        "precision": config.precision,
+        "precision": resolve(config.precision),
         "vgg_weights": last_part(config.vgg_weights),
         **{name: getattr(options, name) for name in _LOSS},
         "device": device_name(),

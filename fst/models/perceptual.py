@@ -31,7 +31,7 @@ from fst.config import (
 )
 from fst.errors import UserError, first_line
 from fst.models import vgg19
-from fst.models.precision import dtype_policy
+from fst.models.precision import dtype_policy, resolve
 from fst.models.vgg19 import keras_layer_name
 
 STYLE_LAYERS = LossDefaults.style_layers
@@ -93,7 +93,7 @@ class Vgg19Features:
         weights: `"embedded"`, `"imagenet"`, or the path of a weights file in Keras's VGG19 layout
             without top or of `data/make_vgg19.py`; None leaves the weights random, which serves
             tests of shapes alone.
-        precision: Keras dtype policy of the convolutions.
+        precision: Keras dtype policy of the convolutions; `"auto"` as `--precision`.
         pooling: `"max"`, as VGG19 was trained, or `"average"`, with which Gatys et al. (section 2)
             found the pictures slightly more appealing.
 
@@ -108,7 +108,7 @@ class Vgg19Features:
 
     def __init__(self, weights=EMBEDDED, precision="float32", pooling="max"):
         _check_pooling(pooling)
-        with dtype_policy(precision):
+        with dtype_policy(resolve(precision)):
             self.network = vgg19.load_network(weights, pooling)
         self.network.trainable = False
         self._models = {}
