@@ -74,6 +74,15 @@ def test_the_last_window_need_not_wait_and_a_short_one_tells_nothing():
     assert guard.judge(last=True)
 
 
+def test_is_settled_where_all_that_it_was_told_is_judged():
+    guard = JumpGuard(2)
+    assert guard.settled
+    for steps, settled in ((15, False), (15, True), (30, True)):
+        window(guard, steps=steps)
+        guard.judge()
+        assert guard.settled == settled
+
+
 def test_goes_on_from_what_it_saved():
     whole, halves = JumpGuard(2), JumpGuard(2)
     for guard in (whole, halves):
@@ -145,8 +154,9 @@ def jumping(style, tmp_path_factory):
     rate = loop.build_rate(TrainingConfig(**options))
     ours = functools.cache(lambda done: float(rate(done)))
 
-    def run(name, on_event=None, optimizer=None, whole_rate=None, **jump):
-        events, config = [], TrainingConfig(**{**options, "name": name})
+    def run(name, on_event=None, optimizer=None, whole_rate=None, save_every=EVERY, **jump):
+        changes = {"name": name, "save_every": save_every}
+        events, config = [], TrainingConfig(**{**options, **changes})
         jumps = Jump(loss, whole_rate or ours, **jump)
         given = {"network": plain_network(), "loss": loss, "optimizer": optimizer}
         given["photos"] = photos
@@ -174,6 +184,11 @@ def test_a_run_goes_back_by_itself_and_on_at_half_the_rate(whole):
     assert losses[:, 0].tolist() == list(range(1, STEPS + 1))
     assert losses[60:, 1].max() < 2 * losses[40:60, 1].mean()
     assert int(read_state(folder)["optimizer/adam/iteration"]) == STEPS
+
+
+def test_a_run_that_saves_amid_windows_goes_back_to_before_the_jump(jumping):
+    _, events = jumping("often", save_every=5)
+    assert sum("going back to step 60" in line for line in events) == 1
 
 
 @pytest.mark.parametrize("stop_at", [75, 95, 65])

@@ -1,6 +1,7 @@
 """A guard against jumps: a loss that rises suddenly and does not recover.
 
-The losses are judged window by window, from one save to the next. A window is suspect when its mean
+The losses are judged window by window, from one save to the next, or over several saves where they
+are close together. A window is suspect when its mean
 total lies above the running mean of the windows before by 10 %, and by four standard errors. Styles
 differ in their losses, and a window holds more of one than of another: so every photo's loss counts
 as a share of its own style's running mean. One suspect window may be chance, and is not saved; two
@@ -58,6 +59,11 @@ class JumpGuard:
             self._window[:] = 0
             return self.suspect and (before or last)
         return self.suspect and last
+
+    @property
+    def settled(self):
+        """Whether all that was added has been judged: no window is open."""
+        return not self._window.any()
 
     def to_json(self):
         """What is needed to go on: lists of numbers."""

@@ -79,11 +79,11 @@ class _RunState(Writing):
         self._guard, self._save, self._steps = guard, save, config.steps
 
     def write(self):
-        """Saves, unless the window since the last save is suspect."""
+        """Saves, unless the latest window is suspect; as judged where none is open."""
         if self._guard.judge(last=self.step == self._steps):
             raise Jumped
         if not self._guard.suspect:
-            self._save(judged=True)
+            self._save(judged=self._guard.settled or self.step == self._steps)
 
     def save_now(self):
         """Saves amid a window, without judging it."""
