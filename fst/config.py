@@ -254,6 +254,8 @@ class TrainingConfig(metaclass=WithPresets):
             object.__setattr__(self, "name", name_from(self.style[0]))
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise UserError(f"‹name› '{self.name}' may hold letters, digits, '_', '-', '.' only")
+        if len(self.name.encode()) > _LONGEST_NAME:
+            raise UserError(f"‹name› {self.name[:20]}... is longer than {_LONGEST_NAME} bytes")
 
     def _take_single_values(self):
         """Turns single values into tuples, as Python callers and old cards may give them."""
@@ -545,6 +547,8 @@ _PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "
 
 _SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
 
+_LONGEST_NAME = 200  # bytes; a folder's name has 255 at most, and others are made of it.
+
 
 def check_choices(config):
     """Raises a UserError where an option of a dataclass is not one of its choices.
@@ -670,5 +674,7 @@ def last_part(path):
 
 def name_from(style):
     """The default name of a style: that of its picture, a path or an address."""
-    stem = Path(last_part(style)).stem
-    return re.sub(r"[^\w.-]+", "_", stem).strip("_.-").lower() or "style"
+    # In small letters first: those of İ are an i and a dot, which no name may hold.
+    stem = Path(last_part(style)).stem.lower()
+    short = re.sub(r"[^\w.-]+", "_", stem).encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return short.strip("_.-") or "style"

@@ -139,12 +139,21 @@ def test_name_can_be_given():
 @pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "-dash", "two words", "a\\b"])
 def test_name_is_no_path(name):
     assert "--name" in complaint(name=name)
+        ("İznik.jpg", "i_znik"),
+        (f"https://example.org/{300 * '%e5%8c'}.jpg", (33 * "_e5_8c" + "_e")[1:]),
+        (f"{300 * '北'}.jpg", 66 * "北"),
 
 
 # --- Ranges --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
+def test_name_is_no_longer_than_a_folder_takes():
+    assert TrainingConfig("s.jpg", name=200 * "a").name == 200 * "a"
+    with pytest.raises(UserError, match="is longer than 200 bytes"):
+        TrainingConfig("s.jpg", name=201 * "a")
+
+
     ("option", "value"),
     [
         ("steps", 0),
