@@ -258,7 +258,9 @@ class TrainingConfig(metaclass=WithPresets):
             raise UserError(f"‹name› {self.name[:20]}... is longer than {_LONGEST_NAME} bytes")
 
     def _take_single_values(self):
-        """Turns single values into tuples, as Python callers and old cards may give them."""
+        """Turns paths into text, and single values into tuples: Python callers may give them."""
+        for name in _PATHS:
+            object.__setattr__(self, name, _as_text(getattr(self, name)))
         for name in _SEVERAL:
             value = getattr(self, name)
             if isinstance(value, (str, int, float)):
@@ -545,9 +547,9 @@ _FREE = {
 
 _PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "preview")
 
-_SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
-
 _LONGEST_NAME = 200  # bytes; a folder's name has 255 at most, and others are made of it.
+
+_SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
 
 
 def check_choices(config):
@@ -661,6 +663,13 @@ def infer_command(name, output, program="python infer.py"):
     usual = Path(output) == Path(InferenceConfig.checkpoints)
     place = "" if usual else f" --checkpoints {shlex.quote(output)}"
     return f"{program} {name} PHOTO -o stylised.jpg{place}"
+
+
+def _as_text(given):
+    """A path, or several, as text; whatever else was given stays as it is."""
+    if isinstance(given, list | tuple):
+        return tuple(map(_as_text, given))
+    return os.fspath(given) if isinstance(given, os.PathLike) else given
 
 
 def last_part(path):

@@ -5,8 +5,10 @@ import dataclasses
 import inspect
 import itertools
 import json
+import os
 import re
 import typing
+from pathlib import Path
 
 import pytest
 from conftest import run
@@ -62,6 +64,17 @@ def test_json_round_trip():
 
 def test_json_keeps_every_option():
     assert set(TrainingConfig("style.jpg").to_json()) == set(FIELDS)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_paths_are_taken_as_their_text(several):
+    path, text = Path("pictures") / "wave.jpg", os.path.join("pictures", "wave.jpg")
+    rest = ("content", "output", "start_from", "vgg_weights")
+    found = TrainingConfig([path] if several else path, preview=[path], **dict.fromkeys(rest, path))
+    wanted = TrainingConfig((text,), preview=(text,), **dict.fromkeys(rest, text))
+    assert found == wanted
+    assert found.name == "wave"
+    assert found.to_json() == wanted.to_json()
 
 
 def test_json_cuts_paths():
@@ -126,10 +139,19 @@ def test_differences_pass_over_where_a_run_lives():
         ("../Café (1888).tiff", "café_1888"),
         ("..", "style"),
         ("???.png", "style"),
+        ("İznik.jpg", "i_znik"),
+        (f"https://example.org/{300 * '%e5%8c'}.jpg", (33 * "_e5_8c" + "_e")[1:]),
+        (f"{300 * '北'}.jpg", 66 * "北"),
     ],
 )
 def test_name_comes_from_the_style(style, name):
     assert TrainingConfig(style).name == name
+
+
+def test_name_is_no_longer_than_a_folder_takes():
+    assert TrainingConfig("s.jpg", name=200 * "a").name == 200 * "a"
+    with pytest.raises(UserError, match="is longer than 200 bytes"):
+        TrainingConfig("s.jpg", name=201 * "a")
 
 
 def test_name_can_be_given():
@@ -139,21 +161,12 @@ def test_name_can_be_given():
 @pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "-dash", "two words", "a\\b"])
 def test_name_is_no_path(name):
     assert "--name" in complaint(name=name)
-        ("İznik.jpg", "i_znik"),
-        (f"https://example.org/{300 * '%e5%8c'}.jpg", (33 * "_e5_8c" + "_e")[1:]),
-        (f"{300 * '北'}.jpg", 66 * "北"),
 
 
 # --- Ranges --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-def test_name_is_no_longer_than_a_folder_takes():
-    assert TrainingConfig("s.jpg", name=200 * "a").name == 200 * "a"
-    with pytest.raises(UserError, match="is longer than 200 bytes"):
-        TrainingConfig("s.jpg", name=201 * "a")
-
-
     ("option", "value"),
     [
         ("steps", 0),

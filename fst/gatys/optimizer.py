@@ -11,7 +11,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -380,7 +379,7 @@ class _Source:
 
     def __init__(self, given, role):
         self.name, self._role = f"the {role} image", role
-        if isinstance(given, str | Path):
+        if isinstance(given, str | os.PathLike):
             self.name = files.printable(given)
             given = images.load_rgb(given)
         self.pixels = np.asarray(given, np.float32)
