@@ -133,6 +133,23 @@ def test_a_smaller_file_can_be_asked_for_and_keeps_its_transparency(sand):
     np.testing.assert_array_equal(small, np.asarray(result)[..., :3])
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_shines_through_a_photo_does_so_as_much_in_the_file(sand, kind):
+    pixels = np.zeros((48, 64, 4), np.uint8)
+    pixels[..., 3] = 77  # A black shadow, of 30 %.
+    pixels[:8, :, :3], pixels[:8, :, 3] = 40, 0
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    upload = uploads.open_upload("a.png", buffer.getvalue())
+    data, small = studio.full_size(upload, sand, Look(strength=0.0), kind)
+    shown = Image.open(io.BytesIO(data))
+    if kind == "PNG":
+        shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
+    for picture in (np.asarray(shown.convert("RGB")), small, upload.preview):
+        np.testing.assert_allclose(picture[16:], 178, atol=2)
+        np.testing.assert_allclose(picture[:4], 255, atol=2)
+
+
 def test_what_a_jpeg_cannot_hold_is_told_before_it_is_painted(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (65_501, 20)).save(buffer, "PNG")

@@ -308,11 +308,9 @@ def _sheet(rgb, results, alpha):
 
 def _scaled(picture, max_size):
     """The picture's colours and alpha, its long side at most `max_size` px, if that is not 0."""
-    rgb, alpha = picture.rgb, picture.alpha
-    if alpha is not None:
-        # Nobody has seen those colours, and the network would spread them over the whole picture.
-        rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
-    return images.at_most(rgb, max_size), None if alpha is None else images.at_most(alpha, max_size)
+    alpha = picture.alpha
+    rgb = images.at_most(images.without_unseen(picture.rgb, alpha), max_size)
+    return rgb, None if alpha is None else images.at_most(alpha, max_size)
 
 
 def _smaller(side):

@@ -462,6 +462,14 @@ def over_white(rgb, alpha):
     return ((rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
 
 
+def without_unseen(rgb, alpha):
+    """White in place of the colours that alpha, uint8 `[H, W]` or None, hides altogether.
+
+    Nobody has seen them, and the network would spread them over the whole picture.
+    """
+    return rgb if alpha is None else np.where(alpha[..., None] == 0, np.uint8(255), rgb)
+
+
 def resize(rgb, height, width):
     """Resamples with Lanczos's filter, which averages when it scales down.
 

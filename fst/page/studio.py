@@ -113,7 +113,7 @@ def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=
     with _turn(tell):
         tell("reading the photo …")
         picture = images.load_picture(upload.name, upload.data)
-        photo = images.at_most(images.over_white(picture.rgb, picture.alpha), max_side)
+        photo = images.at_most(images.without_unseen(picture.rgb, picture.alpha), max_side)
         alpha = picture.alpha if picture.alpha is None else images.at_most(picture.alpha, max_side)
         _check_size(photo, wanted.scale)
         try:  # Before the painting, which takes its time.
@@ -123,7 +123,7 @@ def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=
         stylised = _paint(style, photo, wanted.scale, tell)
         tell("writing the file …", 1.0)
         result = look.dress(photo, stylised, wanted)
-        small = images.at_most(result, uploads.PREVIEW)
+        small = images.at_most(images.over_white(result, alpha), uploads.PREVIEW)
         return images.encode(result, kind, alpha, exif=picture.exif), small
 
 
