@@ -469,6 +469,14 @@ def test_srgb_profile_changes_nothing():
     assert picture.notes == ()
 
 
+def test_a_profile_that_is_only_called_srgb_is_converted():
+    wrong = swapped_profile().replace("Swap".encode("utf-16-be"), "sRGB".encode("utf-16-be"))
+    red = np.full((8, 8, 3), (200, 30, 30), np.uint8)
+    picture = load(encode(red, icc_profile=wrong))
+    assert picture.notes == ("colour profile 'sRGB built-in' converted to sRGB",)
+    assert picture.rgb[0, 0, 1] > 150 > picture.rgb[0, 0, 0]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_unusable_profile_is_ignored_and_noted(mode):
     image = Image.fromarray(GRADIENT).convert(mode)
@@ -996,7 +1004,7 @@ def test_unknown_suffix_names_the_known(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)]
+    ("suffix", "longest"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768), ("gif", 65_535)]
 )
 def test_what_a_format_cannot_hold(tmp_path, suffix, longest):
     path = tmp_path / f"wide.{suffix}"

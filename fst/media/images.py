@@ -43,8 +43,10 @@ EXTENSIONS = OUTPUTS | KEPT_AS.keys() | {".heic", ".heif", ".hif"}
 MAX_PIXELS = 250_000_000
 """The largest picture that is decoded: 750 MB as uint8 RGB. Beyond lie mostly crafted files."""
 
+_AS_SRGB = 8  # levels: by less, profiles of sRGB may differ among each other
+
 # The longest side, px, of the formats that have a limit; AVIF's is that of its readers.
-_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}
+_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "GIF": 65_535}
 
 MIN_SIDE = 16
 """The shortest side a training photo may have, in px: below, a crop would be all blur."""
@@ -416,21 +418,36 @@ def _to_srgb(image, profile):
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         title = _title_of(source)
-        if image.mode == "RGB" and title.startswith("sRGB"):
+        if image.mode == "RGB" and title.startswith("sRGB") and _is_srgb(profile):
             return image, None
         if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
             image = image.convert("RGB")  # Grey saved with the profile of its editor.
-        converted = ImageCms.profileToProfile(
-            image,
-            source,
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        converted = _converted(image, source)
     except Exception:  # PyCMSError and OSError, and more from broken text in the profile.
         return image.convert("RGB"), "colour profile cannot be used, colours taken as sRGB"
     return converted, f"colour profile '{title}' converted to sRGB"
+
+
+def _converted(image, source):
+    return ImageCms.profileToProfile(
+        image,
+        source,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+
+
+@functools.lru_cache(maxsize=16)  # A folder of photos has few profiles.
+def _is_srgb(profile):
+    """Whether a profile's bytes mean sRGB; some are called so and are linear, for example."""
+    ramp = np.arange(0, 256, 5, dtype=np.uint8)[:, None]
+    colours = np.stack([ramp * np.array(on, np.uint8) for on in ((1, 1, 1), *np.eye(3))])
+    colours = colours.astype(np.uint8)
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    found = np.asarray(_converted(Image.fromarray(colours), source))
+    return np.abs(found.astype(int) - colours).max() <= _AS_SRGB
 
 
 def _coded_colours_note(image):
