@@ -747,6 +747,7 @@ def test_password_of_an_address_is_never_shown(stylise, server, tmp_path):
         ("http://a.org/", "picture"),
         ("http://[", "picture"),
         (f"http://a.org/{'x' * 400}.jpg", "x" * 100 + ".jpg"),
+        (f"http://a.org/{'%E6%B5%B7' * 95}.jpg", "海" * 33 + ".jpg"),
     ],
 )
 def test_names_of_addresses_are_safe_file_names(url, name):

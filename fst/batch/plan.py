@@ -203,7 +203,12 @@ def name_of_url(url):
     except ValueError:  # A broken address, of which the download will tell.
         last = ""
     name = Path(re.sub(r'[\x00-\x1f\\/:*?"<>|]+', "_", last).lstrip(".") or "picture")
-    return Path(name.stem[:100] + name.suffix[:20])
+    return Path(_cut(name.stem, 100) + _cut(name.suffix, 20))
+
+
+def _cut(name, size):
+    """The beginning of a name of at most so many bytes, which file systems count, not letters."""
+    return name.encode(errors="surrogateescape")[:size].decode(errors="ignore")
 
 
 def _with_format(name, wanted, moving):

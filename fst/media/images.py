@@ -8,6 +8,7 @@ an `ImageError`, and no incomplete file ever gets its final name.
 import contextlib
 import functools
 import io
+import os
 import re
 import tempfile
 import threading
@@ -553,7 +554,7 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
         if np.isnan(rgb).any():
             raise ValueError(f"{path}: the picture to write holds NaN")
         rgb = to_levels(rgb)
-    if path.is_dir():
+    if os.path.isdir(path):  # Not Path's, which raises for what is too long to be a name.
         raise ImageError(f"{path}: is a folder; give a file name")
     with files.writing(path, also=[ValueError], kind=ImageError):
         # Encoded in memory, since Pillow's encoders report a full disk as "encoder error -2".
