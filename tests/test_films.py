@@ -7,6 +7,7 @@ import av
 import films
 import numpy as np
 import pytest
+from conftest import draw_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -510,6 +511,20 @@ def test_what_is_transparent_becomes_white_and_is_said(tmp_path):
     )
     assert notes == ("what is transparent becomes white",)
     assert all((rgb == 255).all() for rgb in seen)
+
+
+def test_a_gif_that_was_cut_off_gives_the_pictures_before_the_cut(tmp_path):
+    pictures = [Image.fromarray(draw_photo(seed, 24, 32)) for seed in range(4)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    whole = (tmp_path / "a.gif").read_bytes()
+    found = set()
+    for end in range(len(whole) // 2, len(whole), 11):
+        (tmp_path / "b.gif").write_bytes(whole[:end])
+        with animation.Animation(tmp_path / "b.gif") as film:
+            number = len(list(film.frames(None)))
+        assert number == 4 or film.notes == [f"damaged, {number} pictures could be read"]
+        found.add(number)
+    assert {2, 3} <= found
 
 
 def test_pictures_of_no_time_are_shown_as_browsers_do(tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 from fst import files
 from fst.files import ImageError
 from fst.media import clip, images
+from fst.words import plural
 
 _KINDS = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_HASTE = 10  # ms: frames that are to be shown no longer, all browsers show for
@@ -58,7 +59,18 @@ class Animation:
             raise ImageError(f"{self.name}: has too many pixels; scale it down first")
         # In a PNG the first picture may be only for programs that know no animation.
         self._first = int(getattr(self._image, "default_image", False))
-        self.total = self._image.n_frames - self._first
+        self.total = self._count() - self._first
+
+    def _count(self):
+        """How many pictures there are, of a damaged file those up to the damage."""
+        try:
+            with self._reading():
+                return self._image.n_frames
+        except ImageError:  # From a GIF, which is read to its end for that.
+            count = self._image.tell() + 2  # With the damaged one, of which `frames` will tell.
+            with self._reading():
+                self._image.seek(0)
+            return count
 
     def __enter__(self):
         return self
@@ -82,7 +94,8 @@ class Animation:
             except ImageError:
                 if not time:
                     raise
-                self.notes.append(f"damaged, {index - self._first} pictures could be read")
+                read = plural(index - self._first, "picture")
+                self.notes.append(f"damaged, {read} could be read")
                 return
             duration = round(self._image.info.get("duration") or 0)
             duration = duration if duration > _MAX_HASTE else _SLOWER
