@@ -20,6 +20,7 @@ from fst.gatys import unused as gatys_unused
 from fst.gatys.options import GatysConfig
 from fst.gatys.sweep import combinations, parse_sweep
 from fst.gatys.unused import in_gatys
+from fst.media.video import MOVING_OUTPUTS
 from fst.training.unused import in_training
 
 
@@ -130,6 +131,9 @@ def test_compare(words, told):
         ("a.mp4 -o out.mp4 --steady --quality 80 --keep-metadata", ["out.mp4"], []),
         ("a.mp4 -o out.mp4 --format png", ["out.mp4"], ["--format"]),
         ("a.mp4 b.jpg -o out --format png --steady", ["out/a.mp4", "out/b.png"], []),
+        ("a.gif -o out.mp4 --steady --quality 80", ["out.mp4"], []),
+        ("a.mp4 -o out.gif --steady --quality 80", ["out.gif"], ["--quality"]),
+        ("a.gif -o out.png --steady", ["out.png"], ["--steady"]),
         ("a.jpg -o out.jpg --recursive", ["out.jpg"], ["--recursive"]),
         ("a.jpg -o out.jpg --tile 64 --engine openvino", ["out.jpg"], ["--engine"]),
         ("a.jpg -o out.jpg --tile 64 --engine tensorflow", ["out.jpg"], []),
@@ -140,7 +144,10 @@ def test_compare(words, told):
 )
 def test_infer(words, targets, told):
     config = parsed(InferenceConfig, f"udnie {words}")
-    jobs = [Job(Path(given), Path(t)) for given, t in zip(config.input, targets, strict=True)]
+    jobs = [
+        Job(Path(given), Path(target), moving=Path(target).suffix in MOVING_OUTPUTS)
+        for given, target in zip(config.input, targets, strict=True)
+    ]
     assert flags(in_inference(config, jobs)) == told
 
 

@@ -12,23 +12,23 @@ def in_inference(config, jobs):
 
     `jobs` are what is to be done.
     """
-    videos = [plan.is_video(job.source) for job in jobs]
-    photos = {job.target.suffix.lower() for job, film in zip(jobs, videos, strict=True) if not film}
+    photos = {job.target.suffix.lower() for job in jobs if not job.moving}
+    videos = {job.target.suffix.lower() for job in jobs if job.moving}
     folders = [given for given in config.input if plan.is_folder(given)]
     strips = config.tile.isdecimal()
     why_strips = f"strips of --tile {config.tile} rows are worked on in TensorFlow"
     rules = (
         Rule("recursive", lambda c: folders, "no INPUT is a folder"),
-        Rule("steady", lambda c: any(videos), "it is for videos"),
+        Rule("steady", lambda c: videos, "it is for videos"),
         Rule("format", lambda c: photos, "it is for photos"),
         Rule(
             "quality",
-            lambda c: any(videos) or photos & _HAVE_QUALITY,
+            lambda c: videos - {".gif"} or photos & _HAVE_QUALITY,
             "it is for JPEG, WebP, AVIF and videos",
         ),
         Rule(
             "keep_metadata",
-            lambda c: any(videos) or photos - _WITHOUT_EXIF,
+            lambda c: videos or photos - _WITHOUT_EXIF,
             "BMP and GIF have no room for it",
         ),
         Rule("engine", lambda c: not strips or c.engine == "tensorflow", why_strips),
