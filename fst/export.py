@@ -190,18 +190,30 @@ def export(config):
     if folder:
         files.check_utf8(place, "‹output›")
     files.check_writable(place, "‹output›", folder=folder)
+    with files.writing(f"‹output› {place}", "make room, or name another", also=_failures(config)):
+        _write(config, trained, place)
+    return place
+
+
+def _failures(config):
+    """What TensorFlow raises where it cannot write, if it is used at all."""
+    if config.format != "saved_model":
+        return []
+    import tensorflow as tf
+
+    return [tf.errors.OpError]
+
+
+def _write(config, trained, place):
     if trained.is_gallery():
         names = [style["name"] for style in trained.styles()]
         export_gallery(trained.read_all_weights(), names, place)
-        return place
-    weights = trained.read_weights()
-    if config.format == "saved_model":
-        export_saved_model(weights, place)
+    elif config.format == "saved_model":
+        export_saved_model(trained.read_weights(), place)
     elif config.format == "onnx":
-        export_onnx(weights, place)
+        export_onnx(trained.read_weights(), place)
     else:
-        export_litert(weights, place, *config.size)
-    return place
+        export_litert(trained.read_weights(), place, *config.size)
 
 
 def _wanted(config):

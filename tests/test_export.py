@@ -536,6 +536,16 @@ def test_each_format_has_its_place_in_the_styles_folder(network, tmp_path):
     assert not list(tmp_path.rglob(".fst-*"))
 
 
+@pytest.mark.parametrize("kind", ["onnx", "saved_model"])
+def test_a_full_disk_is_one_line(trained, tmp_path, fill_disk_at, kind):
+    fill_disk_at(lambda path: path.name == "out")
+    done = export(trained.folder, "--format", kind, "-o", tmp_path / "out")
+    assert done.code == 2
+    assert f"--output {tmp_path / 'out'}: cannot be written: No space" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
