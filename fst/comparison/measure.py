@@ -6,6 +6,7 @@ evaluations, and how many evaluations it takes to reach the network's loss. Ever
 photos that are missing; `fst.comparison.report` makes the report from it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -161,7 +162,8 @@ class Comparison:
                 f"{files.printable(source)}: is {photo.shape[1]}x{photo.shape[0]} px at ‹size› "
                 f"{self._options.size}; its short side needs {MIN_SIZE} px"
             )
-        result, pictures = self._measure(photo)
+        with _fitting_in_memory(photo):
+            result, pictures = self._measure(photo)
         result = {"photo": printed_name(source), **result}
         place = self._place(source)
         advice = "make room and run the same command again, the photos that are done are kept"
@@ -303,6 +305,20 @@ def _options(config, about, index):
         precision=config.precision,
         scales=1,
     )
+
+
+@contextlib.contextmanager
+def _fitting_in_memory(photo):
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        height, width, _ = photo.shape
+        raise UserError(
+            f"a picture of {width}x{height} px does not fit in memory with its features: lower "
+            "‹size›"
+        ) from error
 
 
 def _settings(config, trained, options, starts, budgets):
