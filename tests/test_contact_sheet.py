@@ -8,7 +8,8 @@ from conftest import draw_photo, write_gallery
 from forks import run
 from PIL import Image
 
-from fst.batch.contact_sheet import contact_sheet, style_sheet
+from fst.batch.contact_sheet import contact_sheet, main, style_sheet
+from fst.errors import UserError
 from fst.media import samples
 
 pytestmark = pytest.mark.slow
@@ -152,6 +153,16 @@ def test_a_wrong_size_is_one_line(gallery, tmp_path, option):
     assert done.returncode == 2
     assert f"error: {option} must be from" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["sheet.txt", "folder.png", "file/sheet.png"])
+def test_a_sheet_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch, name):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("sys.argv", ["contact_sheet", str(tmp_path / name)])
+    monkeypatch.setattr("fst.collection.find_all", lambda root: pytest.fail("work has begun"))
+    with pytest.raises(UserError, match=r"OUTPUT .*(sheet|folder)\.(txt|png)"):
+        main()
 
 
 def test_no_styles_is_one_line(tmp_path):

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import numpy as np
 
-from fst import collection, errors
+from fst import collection, errors, files
 from fst.batch.process import prepare_for
 from fst.config import REQUIRED, check_ranges, shown_as
 from fst.console import cli
+from fst.errors import UserError
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
@@ -117,8 +118,19 @@ def _below_each_other(pictures):
     )
 
 
+def _check_output(path):
+    """Raises a UserError unless the sheet can be written: it takes long to draw."""
+    if path.suffix.lower() not in images.OUTPUTS:
+        known = " ".join(sorted(images.OUTPUTS))
+        raise UserError(f"‹OUTPUT› {path}: the suffix names no known format; use one of {known}")
+    if path.is_dir():
+        raise UserError(f"‹OUTPUT› {path}: is a folder; give a file name")
+    files.check_writable(path, "‹OUTPUT›")
+
+
 def main():
     config = cli.parse(ContactSheetConfig, "python -m fst.batch.contact_sheet")
+    _check_output(Path(config.output))
     trained = collection.find_all(config.checkpoints)
     more = [collection.find(wanted, config.checkpoints) for wanted in config.also]
     trained |= {style.name: style for style in more}
@@ -131,7 +143,7 @@ def main():
     styles = stylizer.load_all(trained, engine)
     cell = config.cell or (_SMALL if len(styles) > _ABREAST else 0)
     sheet = contact_sheet([photo.round().astype(np.uint8) for photo in photos], styles, cell)
-    images.save_picture(config.output, sheet)
+    images.save_or_rescue(config.output, sheet)
     shown = f"{plural(len(photos), 'photo')} in {plural(len(styles), 'style')}"
     print(f"{shown}: {Path(config.output).resolve()}")
     return 0
