@@ -257,10 +257,18 @@ def _folder(wanted, root):
     return None
 
 
+def card_paths(root):
+    """The cards of the trained styles and galleries right under `root`, sorted by their folders.
+
+    Hidden folders are left out: a copy of a gallery lies in one while a style is added to it, and
+    stays there if that is killed.
+    """
+    return sorted(Path(root).glob("[!.]*/style.json"))
+
+
 def _survey(root):
     """What lies under `root`: its folders' names, and of those that are galleries their styles'."""
-    # Not the hidden ones: a gallery that a style is being added to is there a second time.
-    folders = sorted(path.parent.name for path in Path(root).glob("[!.]*/style.json"))
+    folders = [path.parent.name for path in card_paths(root)]
     styles = {name: Checkpoint(Path(root) / name).style_names() for name in folders}
     return folders, {name: held for name, held in styles.items() if len(held) > 1}
 

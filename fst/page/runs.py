@@ -242,7 +242,7 @@ def trained(styles):
 
     The last that was trained comes first; one whose card cannot be read is left out.
     """
-    paths = {path: _trained_at(path) for path in Path(styles).glob("*/style.json")}
+    paths = {path: _trained_at(path) for path in collection.card_paths(styles)}
     cards = {}
     for path in sorted(paths, key=paths.get, reverse=True):
         style = checkpoint.Checkpoint(path.parent)
@@ -255,7 +255,7 @@ def trained(styles):
 def galleries(styles):
     """The names of the folders that hold many styles, sorted."""
     found = []
-    for path in sorted(Path(styles).glob("*/style.json")):
+    for path in collection.card_paths(styles):
         with contextlib.suppress(UserError):
             if len(checkpoint.Checkpoint(path.parent).styles()) > 1:
                 found.append(path.parent.name)

@@ -31,7 +31,7 @@ class Upload:
         name: the file's name.
         data: its bytes.
         digest: their SHA-256.
-        size: width and height as stored in the file, px.
+        size: width and height, upright, px.
         preview: uint8 `[H, W, 3]`, upright, over white, the long side at most `PREVIEW` px.
     """
 
