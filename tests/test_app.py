@@ -960,3 +960,21 @@ def test_ten_visitors_at_once_are_all_answered(browser, server):
     context.close()
     assert len(pictures) == 10  # Each visitor sees their own.
     assert grown < 500e6
+
+
+def test_the_command_has_the_settings_of_the_repository(monkeypatch):
+    import tomllib
+
+    from fst.page import command
+
+    called = []
+    monkeypatch.setattr("subprocess.call", lambda words: called.append(words) or 0)
+    monkeypatch.setattr("sys.argv", ["fst page", "--server.port=9000"])
+    assert command.main() == 0
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    wanted = [
+        f"--{part}.{name}={str(value).lower()}"
+        for part in ("browser", "client", "server")
+        for name, value in settings[part].items()
+    ]
+    assert called[0][-5:] == [*wanted, "--server.port=9000"]

@@ -4,9 +4,9 @@
 python -m examples.handing_in.mean_of_processes STYLE --content FOLDER [options of train.py]
 
 Each process has a core, photos and an optimizer of its own, and needs about 2 GB of memory: on
-two cores this is faster than one process on both (local SGD, Stich 2019). The gallery learnt so at
-last. `taskset -c 0-3` before the command limits it to four cores, on Linux. Stopped by Ctrl-C or
-SIGTERM, the same command goes on.
+two cores this is faster than one process on both (local SGD, Stich 2019). The gallery's last parts
+were trained so. `taskset -c 0-3` before the command limits it to four cores, on Linux. Stopped by
+Ctrl-C or SIGTERM, the same command goes on.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train with an optimizer of your own: here Muon, by which the gallery learnt at last.
+"""Train with an optimizer of your own: here Muon, with which the gallery's last parts were trained.
 
 python -m examples.handing_in.own_optimizer STYLE --content FOLDER [options of train.py]
 """

@@ -6,9 +6,20 @@ from pathlib import Path
 
 from fst import packages
 
+SETTINGS = {
+    "browser.gatherUsageStats": "false",
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "minimal",
+    "server.maxUploadSize": "50",
+}
+"""Streamlit's options, as the repository's `.streamlit/config.toml` has them: it reads that only
+where it lies in the folder that one works in."""
+
 
 def main(program="fst page"):
     """Runs Streamlit on the page, with the options that follow; returns its exit code."""
     packages.need("streamlit", program)
     page = Path(__file__).with_name("app.py")
-    return subprocess.call([sys.executable, "-m", "streamlit", "run", str(page), *sys.argv[1:]])
+    settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    command = [sys.executable, "-m", "streamlit", "run", str(page), *settings, *sys.argv[1:]]
+    return subprocess.call(command)

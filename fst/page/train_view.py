@@ -137,7 +137,8 @@ def _preset_words(preset):
 def _start():
     """What the training starts from: the name of a gallery or of a style, or `NOTHING`."""
     root = settings.styles_folder()
-    galleries = {*runs.galleries(root), *runs.galleries(collection.ROOT)}
+    usual = collection.roots(collection.ROOT)  # With the shipped ones, wherever the page runs.
+    galleries = {name for folder in (root, *usual) for name in runs.galleries(folder)}
     # That of the default first.
     galleries = sorted(galleries, key=lambda name: (name != TrainingConfig.start_from, name))
 
