@@ -16,6 +16,7 @@ from tiny import PlainLoss, command_of, plain_network, read_losses, read_state, 
 
 import fst
 from fst.config import TrainingConfig
+from fst.errors import UserError
 from fst.models.network import build_network
 from fst.models.style_transfer import StyleTransfer
 from fst.training import loop
@@ -330,3 +331,12 @@ def test_parts_of_one_device_are_refused_for_several(options):
 def test_the_door_hands_in_too(options):
     with pytest.raises(ValueError, match=r"^photos: holds none"):
         fst.train(TrainingConfig(**options), photos=[])
+def test_too_large_for_the_memory_is_one_line(options):
+    class NoRoom(PlainLoss):
+        def of_each(self, *arguments):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(UserError, match=r"not fit in memory: lower batch_size, crop_size or sty"):
+        train_with(options, **plain(loss=NoRoom()))
+
+

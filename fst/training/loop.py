@@ -173,7 +173,12 @@ def train(
     given, callbacks = HandedIn(network, loss, optimizer), list(callbacks)
     handed_in.check(config, given, callbacks)
     with _own_random_state():
-        return _train(config, on_progress, on_event, photos, given, callbacks)
+        try:
+            return _train(config, on_progress, on_event, photos, given, callbacks)
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                "training does not fit in memory: lower ‹batch_size›, ‹crop_size› or ‹style_size›"
+            ) from error
 
 
 @contextlib.contextmanager
