@@ -219,6 +219,26 @@ def test_a_callback_is_told_of_every_step_and_may_end_the_run(options):
 
 
 @pytest.mark.usefixtures("steps_only")
+def test_a_callback_may_change_the_network_before_its_state_is_saved(options):
+    begun = []
+
+    class Filling(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            begun.append(batch)
+
+        def on_train_batch_end(self, batch, logs=None):
+            network = self.model.network
+            network.set_weights([np.full_like(w, batch + 1) for w in network.get_weights()])
+
+    done = train_with(options, **plain(callbacks=[Filling()]))
+    assert begun == [0, 1, 2]
+    state = read_state(done.folder)
+    saved = [array for name, array in state.items() if name.startswith("network/")]
+    assert len(saved) == 2
+    assert all((array == 3).all() for array in saved)
+
+
+@pytest.mark.usefixtures("steps_only")
 def test_a_run_with_things_handed_in_goes_on_where_it_stopped(options, tmp_path):
     pictures = [draw_photo(seed, 48, 60) for seed in range(5)]
 
@@ -328,9 +348,6 @@ def test_parts_of_one_device_are_refused_for_several(options):
         train_with({**options, "distribute": "mirrored"}, network=plain_network())
 
 
-def test_the_door_hands_in_too(options):
-    with pytest.raises(ValueError, match=r"^photos: holds none"):
-        fst.train(TrainingConfig(**options), photos=[])
 def test_too_large_for_the_memory_is_one_line(options):
     class NoRoom(PlainLoss):
         def of_each(self, *arguments):
@@ -340,3 +357,6 @@ def test_too_large_for_the_memory_is_one_line(options):
         train_with(options, **plain(loss=NoRoom()))
 
 
+def test_the_door_hands_in_too(options):
+    with pytest.raises(ValueError, match=r"^photos: holds none"):
+        fst.train(TrainingConfig(**options), photos=[])

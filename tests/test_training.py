@@ -350,7 +350,7 @@ class TestNotFinite:
             first.assign(np.full(first.shape, np.nan, np.float32))
 
         with pytest.raises(UserError) as error:
-            run_plain(options, AtStep(4, ruin), save_every=2, preview_every=1)
+            run_plain(options, AtStep(5, ruin), save_every=2, preview_every=1)
         text = one_line(error)
         assert "not finite at step 5" in text
         assert "--learning-rate" in text
@@ -358,7 +358,7 @@ class TestNotFinite:
         assert "after step 4" in text
         state = read_state(tmp_path / "tiny")
         assert all(np.isfinite(array).all() for array in state.values())
-        assert list(read_losses(tmp_path / "tiny")[:, 0]) == [1, 2, 3, 4]
+        assert list(read_losses(tmp_path / "tiny")[:, 0]) == [1, 2, 3, 4, 5]
 
     def test_averages_that_no_loss_shows_are_not_saved(self, options, tmp_path):
         watching = keras.callbacks.Callback()

@@ -116,7 +116,7 @@ def contents(folder):
 
 
 class AtStep(keras.callbacks.Callback):
-    """Calls `action(model)` once step `number` of a run is done, and written down."""
+    """Calls `action(model)` once step `number` of a run is done, before it is written down."""
 
     def __init__(self, number, action):
         super().__init__()

@@ -318,6 +318,7 @@ def _run_steps(config, step, photos, state, recorders, callbacks):
         with _held_interrupts() as interrupted:
             told.begin()
             for batch in workers.share_batches(config, photos, step, state.step):
+                told.before_step(state.step + 1)
                 result = step(batch)
                 state.step += 1
                 state.seconds = time.monotonic() - started
@@ -360,12 +361,17 @@ class _Told:
             self._others.on_train_begin()
             self._others.on_epoch_begin(0)
 
+    def before_step(self, number):
+        if self._others:
+            self._others.on_train_batch_begin(number - 1)
+
     def after_step(self, number, result):
         self._logs = result.logs()
-        for recorder in self._recorders:
-            recorder.on_train_batch_end(number - 1, {**self._logs, "by_style": result.by_style})
+        # First those that were handed in: what they do to the network belongs to the saved state.
         if self._others:
             self._others.on_train_batch_end(number - 1, self._logs)
+        for recorder in self._recorders:
+            recorder.on_train_batch_end(number - 1, {**self._logs, "by_style": result.by_style})
 
     def end(self):
         for recorder in self._recorders:
