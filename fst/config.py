@@ -255,7 +255,8 @@ class TrainingConfig(metaclass=WithPresets):
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise UserError(f"‹name› '{self.name}' may hold letters, digits, '_', '-', '.' only")
         if len(self.name.encode()) > _LONGEST_NAME:
-            raise UserError(f"‹name› {self.name[:20]}... is longer than {_LONGEST_NAME} bytes")
+            start = self.name[:20]
+            raise UserError(f"‹name› {start}... is longer than {_LONGEST_NAME} bytes: shorten it")
 
     def _take_single_values(self):
         """Turns paths into text, and single values into tuples: Python callers may give them."""
