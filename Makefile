@@ -34,7 +34,7 @@ demo: $(READY)
 
 # Two at once, for most wait for processes that they start; what shares a fixture stays together,
 # in the order of tests/conftest.py.
-PYTEST := .venv/bin/python -m pytest -q -rs -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0 --durations=12
+PYTEST := .venv/bin/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0 --durations=12
 
 check: lint
 	$(PYTEST) -m "not slow and not browser"

@@ -40,8 +40,12 @@ ROOT = Path(__file__).resolve().parent.parent
 # What all tests share has them, whichever file asks for it first.
 BLOCKS = architecture.RESIDUAL_BLOCKS
 
-# These wait for processes most of all. Begun last, one would be waited for alone at the end.
-FIRST = ("test_workers", "test_cloud", "test_resume", "test_app")
+# The longest: begun last, one would be waited for alone at the end.
+FIRST = (
+    *("test_app", "test_cloud", "test_resume", "test_workers", "test_training", "test_gatys"),
+    *("test_handed_in", "test_export", "test_many_styles", "test_gatys_command", "test_video"),
+    *("test_shipped_gallery", "test_infer", "test_notebook", "test_style_transfer"),
+)
 
 
 # What takes long to come about, by the fixture that makes it.
@@ -58,7 +62,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for fixture in MARKS.keys() & set(item.fixturenames):
             item.add_marker(MARKS[fixture])
-    items.sort(key=lambda item: item.path.stem not in FIRST)
+    rank = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,10 +74,9 @@ def _graphs_go():
     registers for the life of the process, and with it the whole graph.
     """
     # What is there by now stays, millions of objects: Python need not look through them again and
-    # again while a graph is built.
+    # again while a graph is built, nor when the file's own are let go.
     gc.freeze()
     yield
-    gc.unfreeze()
     if "tensorflow" in sys.modules:
         from tensorflow.python.framework import ops
 

@@ -8,6 +8,7 @@ takes, is for `conftest.run` to show, which starts Python anew.
 
 import contextlib
 import functools
+import gc
 import json
 import os
 import runpy
@@ -184,6 +185,9 @@ def _main(requests):
     import fst.gatys.command
     import fst.training.loop  # noqa: F401
 
+    # What is there by now stays: no child need look through it, nor copy its pages.
+    gc.collect()
+    gc.freeze()
     request, streams = _serve(requests)
     _become(request, streams)
     try:

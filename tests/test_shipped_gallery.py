@@ -100,6 +100,7 @@ def test_a_new_style_is_learnt_from_it_in_a_few_steps(load_vgg_once, tmp_path, m
         photo_size=80,
         style_size=256,
         preview=(str(shown),),
+        holdout=0,
     )
     trained = train(config, None, events.append)
     (nearest,) = (line.split()[3].rstrip(",") for line in events if "the nearest style" in line)
