@@ -45,6 +45,13 @@ def test_rows_are_photos_and_columns_are_styles():
     assert (sheet == (170, 170, 255)).all(axis=2).sum() == 30 * 20
 
 
+def test_blends_of_the_same_styles_and_a_style_called_photo_all_have_columns():
+    names = ("a=0.3,b=0.7", "a=0.7,b=0.3", "photo")
+    sheet = contact_sheet([blue(0)], {name: lighter(20 * n + 20) for n, name in enumerate(names)})
+    found = [places(sheet, (shade, shade, 255)) for shade in (0, 20, 40, 60)]
+    assert [len(where) for where in found] == [1] * 4
+
+
 def test_many_styles_stand_in_bands_that_each_begin_with_the_photos():
     photos = [blue(0), blue(1)]
     styles = {f"s{index}": lighter(10 * index + 10) for index in range(19)}
@@ -161,7 +168,7 @@ def test_a_sheet_that_cannot_be_written_is_told_before_any_work(tmp_path, monkey
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("sys.argv", ["contact_sheet", str(tmp_path / name)])
     monkeypatch.setattr("fst.collection.find_all", lambda root: pytest.fail("work has begun"))
-    with pytest.raises(UserError, match=r"OUTPUT .*(sheet|folder)\.(txt|png)"):
+    with pytest.raises(UserError, match=r"output .*(sheet|folder|file)\.(txt|png)"):
         main()
 
 

@@ -682,6 +682,20 @@ def test_skip_existing(stylise, loading, trip, tmp_path):
     assert (done.code, done.out.split(";")[1]) == (0, " 3 skipped, there already\n")
 
 
+def test_skip_existing_does_not_take_another_photos_picture_for_that_of_a_new_one(
+    stylise, waves, tmp_path
+):
+    write(tmp_path / "in" / "a.bmp", 1)
+    arguments = (tmp_path / "in", "-o", tmp_path / "out", "--format", "png", "--skip-existing")
+    assert stylise(*arguments).code == 0
+    first = (tmp_path / "out" / "a.png").read_bytes()
+    write(tmp_path / "in" / "a.png", 2)
+    assert stylise(*arguments).code == 0
+    assert (tmp_path / "out" / "a-2.png").read_bytes() == first
+    assert (tmp_path / "out" / "a.png").read_bytes() != first
+    assert stylise(*arguments).out.split(";")[1] == " 2 skipped, there already\n"
+
+
 def test_same_names_never_overwrite_each_other(stylise, waves, tmp_path):
     for seed, name in enumerate(("x/a.png", "y/a.png", "z/A.PNG", "w/a-2.png")):
         write(tmp_path / name, seed)

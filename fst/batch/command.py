@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import os
 import signal
 import sys
 
@@ -26,8 +25,7 @@ def main(program="infer.py"):
         return list_styles(config.checkpoints)
     jobs = plan.plan(config, lambda note: print(f"note: {note}", file=sys.stderr))
     unused.tell(in_inference(config, jobs))
-    # Not Path's `exists`, which raises for what is too long to be a name.
-    todo = [job for job in jobs if not (config.skip_existing and os.path.exists(job.target))]
+    todo = [job for job in jobs if not (config.skip_existing and job.is_done())]
     failed = show(config, todo) if todo else 0
     print(summary(config, jobs, todo, failed))
     return 1 if failed else 0

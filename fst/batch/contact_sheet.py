@@ -70,16 +70,17 @@ def contact_sheet(photos, styles, cell=0):
     Returns:
         uint8 `[H, W, 3]`.
     """
-    columns = {"photo": [images.at_most(photo, cell) for photo in photos]}
-    for name, stylise in styles.items():
-        columns[_label(name)] = [images.at_most(stylise(photo), cell) for photo in photos]
-    first, *others = columns
+    first = "photo", [images.at_most(photo, cell) for photo in photos]
+    others = [
+        (label, [images.at_most(stylise(photo), cell) for photo in photos])
+        for label, stylise in zip(_labels(styles), styles.values(), strict=True)
+    ]
     bands = max(1, -(-len(others) // _ABREAST))
     wide = -(-len(others) // bands)  # So that the last band is not much shorter.
     tables = []
     for band in range(bands):
-        labels = [first, *others[band * wide : (band + 1) * wide]]
-        rows = list(zip(*(columns[label] for label in labels), strict=True))
+        labels, columns = zip(first, *others[band * wide : (band + 1) * wide], strict=True)
+        rows = list(zip(*columns, strict=True))
         tables.append(draw_grid(rows, [""] * len(rows), labels))
     return _below_each_other(tables)
 
@@ -94,7 +95,7 @@ def style_sheet(photo, stylised):
     Returns:
         uint8 `[H, W, 3]`.
     """
-    pictures = [("photo", photo), *((_label(name), p) for name, p in stylised.items())]
+    pictures = [("photo", photo), *zip(_labels(stylised), stylised.values(), strict=True)]
     columns = math.ceil(math.sqrt(len(pictures)))
     # White in the places that stay empty keeps the last row in line with the others.
     pictures += [("", np.full_like(photo, 255))] * (-len(pictures) % columns)
@@ -105,9 +106,13 @@ def style_sheet(photo, stylised):
     return strips[0] if len(strips) == 1 else draw_grid([[s] for s in strips], [""] * len(strips))
 
 
-def _label(name):
-    parts = [part.partition("=")[0] for part in name.split(",")]
-    return " + ".join(parts).replace("_", " ")
+def _labels(names):
+    """What stands above each style; with a blend's weights, where others have the same parts."""
+    parts = [" + ".join(part.partition("=")[0] for part in name.split(",")) for name in names]
+    return [
+        (name.replace(",", " + ") if parts.count(short) > 1 else short).replace("_", " ")
+        for name, short in zip(names, parts, strict=True)
+    ]
 
 
 def _below_each_other(pictures):
@@ -132,8 +137,11 @@ def main():
     config = cli.parse(ContactSheetConfig, "python -m fst.batch.contact_sheet")
     _check_output(Path(config.output))
     trained = collection.find_all(config.checkpoints)
-    more = [collection.find(wanted, config.checkpoints) for wanted in config.also]
-    trained |= {style.name: style for style in more}
+    for wanted in config.also:
+        style = collection.find(wanted, config.checkpoints)
+        there = trained.setdefault(style.name, style)
+        if there != style:  # Of another place.
+            trained[str(wanted)] = style
     if config.photos:
         photos = [images.load_rgb(source, config.size) for source in config.photos]
     else:

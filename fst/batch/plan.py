@@ -1,5 +1,6 @@
 """Which files a run of `infer.py` reads and writes, decided before any network is loaded."""
 
+import collections
 import os
 import re
 from pathlib import Path
@@ -23,19 +24,30 @@ _SPELLINGS = ({".jpg", ".jpeg"}, {".tif", ".tiff"})  # Suffixes that mean the sa
 class Job(NamedTuple):
     """One photo or video: `source`, a path or URL, is stylised into the file `target`.
 
-    `renamed` tells that the target is not called as the source, because another one is; `moving`,
-    that it is all of a video or of an animated picture that is stylised, and not one picture.
+    `renamed` tells that the target is not called as the source, because another one is; `rivals`
+    are the targets of those that would have the same name; `moving` tells that it is all of a
+    video or of an animated picture that is stylised, and not one picture.
     """
 
     source: str | Path
     target: Path
     renamed: bool = False
     moving: bool = False
+    rivals: tuple[Path, ...] = ()
 
     @property
     def name(self):
         """What messages call the photo: its path, or its address without a password."""
         return files.shown(files.without_password(self.source))
+
+    def is_done(self):
+        """Whether the target is there already, and is this job's.
+
+        It may be a rival's that had the name in an earlier run, before this source was laid beside
+        it. Then that one's present target is missing.
+        """
+        # Not Path's `exists`, which raises for what is too long to be a name.
+        return all(map(os.path.exists, (self.target, *self.rivals)))
 
 
 def plan(config, tell=lambda note: None):
@@ -242,7 +254,7 @@ def _distinct(jobs):
         once.setdefault((_identity(job.source), job.target), job)
     jobs = list(once.values())
     wanted = {_key(job.target) for job in jobs}
-    taken, names = set(), {}
+    taken, names, alike = set(), {}, collections.defaultdict(list)
     for job in sorted(jobs, key=_changes_suffix):
         target = name = job.target
         number = 2
@@ -251,7 +263,13 @@ def _distinct(jobs):
             number += 1
         taken.add(_key(name))
         names[job] = name
-    return [job._replace(target=names[job], renamed=names[job] != job.target) for job in jobs]
+        alike[_key(target)].append(name)
+    return [_named(job, names[job], alike[_key(job.target)]) for job in jobs]
+
+
+def _named(job, name, alike):
+    rivals = tuple(other for other in alike if other != name)
+    return job._replace(target=name, renamed=name != job.target, rivals=rivals)
 
 
 def _changes_suffix(job):
