@@ -14,6 +14,7 @@ from PIL import Image
 
 from fst.errors import UserError
 from fst.media import animation, clip, hdr, video
+from fst.words import plural
 
 pytestmark = pytest.mark.slow
 
@@ -522,7 +523,8 @@ def test_a_gif_that_was_cut_off_gives_the_pictures_before_the_cut(tmp_path):
         (tmp_path / "b.gif").write_bytes(whole[:end])
         with animation.Animation(tmp_path / "b.gif") as film:
             number = len(list(film.frames(None)))
-        assert number == 4 or film.notes == [f"damaged, {number} pictures could be read"]
+        told = f"damaged, {plural(number, 'picture')} could be read"
+        assert number == 4 or film.notes == [told]
         found.add(number)
     assert {2, 3} <= found
 
