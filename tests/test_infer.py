@@ -786,6 +786,19 @@ def test_broken_files_are_named_and_the_others_done(stylise, trip, tmp_path):
     assert len(files(tmp_path / "out")) == 3
 
 
+@pytest.mark.parametrize("place", ["input", "folder", "file"])
+def test_a_path_that_is_too_long_is_one_line(stylise, tmp_path, place):
+    photo, long = write(tmp_path / "a.png"), tmp_path / ("x" * 300)
+    arguments = {
+        "input": (long, "-o", tmp_path / "out"),
+        "folder": (photo, "-o", long),
+        "file": (photo, "-o", f"{long}.png"),
+    }
+    done = stylise(*arguments[place])
+    assert done.code in (1, 2)
+    assert len(done.err.splitlines()) == 1
+
+
 def test_too_little_memory_names_the_size_and_the_flag(stylise, loading, trip, tmp_path):
     load_all = loading.by
 

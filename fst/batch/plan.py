@@ -126,9 +126,9 @@ def _check_videos(config):
 def _is_file(config):
     output = config.output
     one = len(config.input) == 1 and (
-        files.is_url(config.input[0]) or not Path(config.input[0]).is_dir()
+        files.is_url(config.input[0]) or not os.path.isdir(config.input[0])
     )
-    folder = output.endswith(("/", os.sep)) or Path(output).is_dir()
+    folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
     return one and not folder and bool(Path(output).suffix)
 
 
@@ -162,7 +162,8 @@ def _check_suffix(config, output):
 
 def _check_folder(config, output):
     suffixes = images.EXTENSIONS | video.EXTENSIONS
-    if output.is_file() or (output.suffix.lower() in suffixes and not output.is_dir()):
+    named_as_file = output.suffix.lower() in suffixes and not os.path.isdir(output)
+    if os.path.isfile(output) or named_as_file:
         raise UserError(
             f"‹output› {output}: names a file, but {' '.join(config.input[:2])} "
             "may be several photos; name a folder"
