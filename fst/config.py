@@ -686,5 +686,9 @@ def name_from(style):
     """The default name of a style: that of its picture, a path or an address."""
     # In small letters first: those of İ are an i and a dot, which no name may hold.
     stem = Path(last_part(style)).stem.lower()
-    short = re.sub(r"[^\w.-]+", "_", stem).encode()[:_LONGEST_NAME].decode(errors="ignore")
-    return short.strip("_.-") or "style"
+    return cut(re.sub(r"[^\w.-]+", "_", stem), _LONGEST_NAME).strip("_.-") or "style"
+
+
+def cut(name, size):
+    """The beginning of a name of at most so many bytes, which file systems count, not letters."""
+    return name.encode(errors="surrogateescape")[:size].decode(errors="ignore")

@@ -191,7 +191,7 @@ def test_a_run_that_saves_amid_windows_goes_back_to_before_the_jump(jumping):
     assert sum("going back to step 60" in line for line in events) == 1
 
 
-@pytest.mark.parametrize("stop_at", [95, 65])
+@pytest.mark.parametrize("stop_at", [75, 95, 65])
 def test_stopped_and_gone_on_with_it_goes_back_alike(jumping, whole, stop_at):
     name = f"stopped_{stop_at}"
     with pytest.raises(KeyboardInterrupt):

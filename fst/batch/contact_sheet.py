@@ -15,7 +15,6 @@ from fst import collection, errors, files
 from fst.batch.process import prepare_for
 from fst.config import REQUIRED, check_ranges, shown_as
 from fst.console import cli
-from fst.errors import UserError
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
@@ -123,19 +122,11 @@ def _below_each_other(pictures):
     )
 
 
-def _check_output(path):
-    """Raises a UserError unless the sheet can be written: it takes long to draw."""
-    if path.suffix.lower() not in images.OUTPUTS:
-        known = " ".join(sorted(images.OUTPUTS))
-        raise UserError(f"‹OUTPUT› {path}: the suffix names no known format; use one of {known}")
-    if path.is_dir():
-        raise UserError(f"‹OUTPUT› {path}: is a folder; give a file name")
-    files.check_writable(path, "‹OUTPUT›")
-
-
 def main():
     config = cli.parse(ContactSheetConfig, "python -m fst.batch.contact_sheet")
-    _check_output(Path(config.output))
+    output = Path(config.output)  # Judged first: the sheet takes long to draw.
+    images.check_output(output, "‹OUTPUT›")
+    files.check_writable(output, "‹OUTPUT›")
     trained = collection.find_all(config.checkpoints)
     for wanted in config.also:
         style = collection.find(wanted, config.checkpoints)

@@ -169,7 +169,7 @@ def _load(job, config, hold=lambda pixels: None):
     picture = images.load_picture(job.source, data, keep_private=config.keep_metadata)
     height, width, _ = picture.rgb.shape
     with _fitting_in_memory(job, height, width, config):
-        rgb, alpha = _scaled(picture, config.longest_side)
+        rgb, alpha = images.for_network(picture, config.longest_side)
     hold(rgb.shape[0] * rgb.shape[1])
     return Loaded(rgb, alpha, picture.exif, picture.notes)
 
@@ -304,13 +304,6 @@ def _too_large(job, height, width, config):
 def _sheet(rgb, results, alpha):
     shown = {name: images.over_white(result, alpha) for name, result in results.items()}
     return contact_sheet.style_sheet(images.over_white(rgb, alpha), shown)
-
-
-def _scaled(picture, max_size):
-    """The picture's colours and alpha, its long side at most `max_size` px, if that is not 0."""
-    alpha = picture.alpha
-    rgb = images.at_most(images.without_unseen(picture.rgb, alpha), max_size)
-    return rgb, None if alpha is None else images.at_most(alpha, max_size)
 
 
 def _smaller(side):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fst import collection, files
-from fst.config import ALL_STYLES
+from fst.config import ALL_STYLES, cut
 from fst.errors import UserError
 from fst.media import folders, images, video
 from fst.stylize import engines
@@ -216,12 +216,7 @@ def name_of_url(url):
     except ValueError:  # A broken address, of which the download will tell.
         last = ""
     name = Path(re.sub(r'[\x00-\x1f\\/:*?"<>|]+', "_", last).lstrip(".") or "picture")
-    return Path(_cut(name.stem, 100) + _cut(name.suffix, 20))
-
-
-def _cut(name, size):
-    """The beginning of a name of at most so many bytes, which file systems count, not letters."""
-    return name.encode(errors="surrogateescape")[:size].decode(errors="ignore")
+    return Path(cut(name.stem, 100) + cut(name.suffix, 20))
 
 
 def _with_format(name, wanted, moving):

@@ -38,11 +38,7 @@ def main(program="python -m fst.gatys"):
 def check(config):
     """Raises a UserError unless the command makes sense and what it will write can be written."""
     output = Path(config.output)
-    if output.suffix.lower() not in images.OUTPUTS:
-        known = " ".join(sorted(images.OUTPUTS))
-        raise UserError(f"--output {output}: the suffix names no known format; use one of {known}")
-    if output.is_dir():
-        raise UserError(f"--output {output}: is a folder; give a file name")
+    images.check_output(output, "--output")
     if config.sweep:
         parse_sweep(config.sweep)
         if config.trace or config.snapshots:

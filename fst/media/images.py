@@ -480,12 +480,17 @@ def over_white(rgb, alpha):
     return ((rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
 
 
-def without_unseen(rgb, alpha):
-    """White in place of the colours that alpha, uint8 `[H, W]` or None, hides altogether.
+def for_network(picture, max_side):
+    """A `Picture`'s colours and its alpha or None, both scaled as by `at_most`.
 
-    Nobody has seen them, and the network would spread them over the whole picture.
+    What alpha hides altogether becomes white: nobody has seen those colours, and the network would
+    spread them over the whole picture.
     """
-    return rgb if alpha is None else np.where(alpha[..., None] == 0, np.uint8(255), rgb)
+    rgb, alpha = picture.rgb, picture.alpha
+    if alpha is None:
+        return at_most(rgb, max_side), None
+    rgb = np.where(alpha[..., None] == 0, np.uint8(255), rgb)
+    return at_most(rgb, max_side), at_most(alpha, max_side)
 
 
 def resize(rgb, height, width):
@@ -547,21 +552,32 @@ def save_picture(path, rgb, alpha=None, *, quality=92, exif=None):
         ValueError: a float picture holds NaN.
     """
     path = Path(path)
-    if path.suffix.lower() not in OUTPUTS:
-        known = " ".join(sorted(OUTPUTS))
-        raise ImageError(f"{path}: the suffix names no known format; use one of {known}")
+    check_output(path)
     if rgb.dtype != np.uint8:
         if np.isnan(rgb).any():
             raise ValueError(f"{path}: the picture to write holds NaN")
         rgb = to_levels(rgb)
-    if os.path.isdir(path):  # Not Path's, which raises for what is too long to be a name.
-        raise ImageError(f"{path}: is a folder; give a file name")
     with files.writing(path, also=[ValueError], kind=ImageError):
         # Encoded in memory, since Pillow's encoders report a full disk as "encoder error -2".
         kind = _FORMAT_OF[path.suffix.lower()]
         data = encode(rgb, kind, alpha, quality=quality, exif=exif)
         with files.atomic_path(path) as temporary:
             temporary.write_bytes(data)
+
+
+def check_output(path, flag=""):
+    """Raises an ImageError where a picture's path, a `Path`, has an unknown suffix or is a folder.
+
+    Args:
+        path: where the picture is to be written.
+        flag: the option that named it, for the error, such as `‹output›`.
+    """
+    name = f"{flag} {path}".lstrip()
+    if path.suffix.lower() not in OUTPUTS:
+        known = " ".join(sorted(OUTPUTS))
+        raise ImageError(f"{name}: the suffix names no known format; use one of {known}")
+    if os.path.isdir(path):  # Not Path's, which raises for what is too long to be a name.
+        raise ImageError(f"{name}: is a folder; give a file name")
 
 
 def save_or_rescue(path, picture):

@@ -113,8 +113,7 @@ def full_size(upload, style, wanted, kind, max_side=0, tell=lambda words, share=
     with _turn(tell):
         tell("reading the photo …")
         picture = images.load_picture(upload.name, upload.data)
-        photo = images.at_most(images.without_unseen(picture.rgb, picture.alpha), max_side)
-        alpha = picture.alpha if picture.alpha is None else images.at_most(picture.alpha, max_side)
+        photo, alpha = images.for_network(picture, max_side)
         _check_size(photo, wanted.scale)
         try:  # Before the painting, which takes its time.
             images.check_fits(kind, *photo.shape[:2])

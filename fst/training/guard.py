@@ -1,11 +1,10 @@
 """A guard against jumps: a loss that rises suddenly and does not recover.
 
 The losses are judged window by window, from one save to the next, or over several saves where they
-are close together. A window is suspect when its mean
-total lies above the running mean of the windows before by 10 %, and by four standard errors. Styles
-differ in their losses, and a window holds more of one than of another: so every photo's loss counts
-as a share of its own style's running mean. One suspect window may be chance, and is not saved; two
-in a row are a jump.
+are close together. A window is suspect when its mean total lies above the running mean of the
+windows before by 10 %, and by four standard errors. Styles differ in their losses, and a window
+holds more of one than of another: so every photo's loss counts as a share of its own style's
+running mean. One suspect window may be chance, and is not saved; two in a row are a jump.
 """
 
 import numpy as np
