@@ -5,15 +5,17 @@ import errno
 import keras
 import numpy as np
 import pytest
-from conftest import draw_photo, weights_of
+from conftest import draw_photo, weights_of, write_gallery
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fst.checkpoint import Checkpoint
 from fst.errors import UserError
 from fst.models.network import build_network
-from fst.stylize import memory, strips, stylizer
+from fst.stylize import engines, memory, strips
 from fst.stylize.forward import arrange
 from fst.stylize.strips import stylise_in_strips
+from fst.stylize.stylizer import Stylizer
 
 pytestmark = pytest.mark.slow
 
@@ -138,9 +140,6 @@ def test_too_small(network):
 class TestStylizer:
     @pytest.fixture(scope="class")
     def stylise(self, network, tmp_path_factory):
-        from fst.checkpoint import Checkpoint
-        from fst.stylize.stylizer import Stylizer
-
         trained = Checkpoint(tmp_path_factory.mktemp("style") / "tiny")
         trained.write_weights(network)
         trained.write_card({"format": 1, "name": "tiny", "config": {"width": 4}})
@@ -170,13 +169,21 @@ class TestStylizer:
         stylise(image, progress=told.append)
         assert told
 
-    def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, free_memory):
-        free_memory(2**30)
-        rows = {
-            width: stylizer.strip_rows(8600, width, "auto", 450) for width in (2000, 11_600, 60_000)
-        }
+    def test_rows_of_a_strip_fit_the_memory_whatever_the_width(self, stylise):
+        rows = {width: stylise.tile_within(8600, width, 2**30) for width in (2000, 11_600, 60_000)}
         assert all(16 <= count <= 512 for count in rows.values())
         assert rows[2000] > rows[11_600] > rows[60_000]
+
+    def test_a_wider_network_takes_more_memory(self, tmp_path):
+        narrow, usual, wide = (
+            Stylizer(write_gallery(tmp_path / f"of{width}", ["sand"], width))
+            for width in (4, 32, 64)
+        )
+        limit = 1000 * 3000 * engines.BYTES_PER_PIXEL["tensorflow"]
+        for model, height in ((narrow, 1000), (usual, 1000), (wide, 500)):
+            assert model.tile_within(height, 3000, limit) == "off"
+            rows = model.tile_within(height + 1, 3000, limit)
+            assert rows == usual.tile_within(1001, 3000, limit) // (2 if model is wide else 1) > 16
 
     @pytest.mark.parametrize("size", [(50, 70), (5, 9)])
     def test_an_even_picture_stays_even(self, stylise, size):

@@ -10,8 +10,8 @@ from fst import checkpoint, collection
 from fst.errors import UserError
 from fst.media import images
 from fst.page import settings, uploads
-from fst.stylize import engines, look
-from fst.stylize.stylizer import SharedNetwork, Stylizer, usual_rows
+from fst.stylize import look, memory
+from fst.stylize.stylizer import SharedNetwork, Stylizer
 
 # Previews and full pictures have a lock each: behind a large photo a preview would wait for
 # minutes. Two at a time of the same kind would not be faster, and would take their memory at once.
@@ -140,13 +140,13 @@ def _paint(style, photo, scale, tell):
     # Loaded for this picture alone: an engine keeps the memory of the largest it has seen, and
     # OpenVINO's takes no second picture while it works on one.
     model = Stylizer(style, engine="auto")
-    per_pixel = engines.BYTES_PER_PIXEL[engines.choose()]
 
     def paint(image):
         height, width, _ = image.shape
         words = f"painting {width} × {height} px …"
         tell(words)
-        tile = usual_rows(width) if height * width * per_pixel > _WHOLE_BYTES else "auto"
+        limit = min(_WHOLE_BYTES, memory.available() / 2)
+        tile = model.tile_within(height, width, limit)
         return model(image, tile=tile, progress=lambda share: tell(words, share))
 
     return look.at_scale(paint, photo, scale)

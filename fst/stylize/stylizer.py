@@ -13,12 +13,12 @@ from fst.checkpoint import Checkpoint
 from fst.collection import StyleName
 from fst.media import images
 from fst.models import weights_file
-from fst.models.architecture import MIN_SIZE
+from fst.models.architecture import FIRST, MIN_SIZE
 from fst.stylize import engines, look, memory
 from fst.stylize.forward import arrange
 
 _STRIP_BYTES = 2**29  # of memory that a strip may take
-_STRIP_BYTES_PER_PIXEL = 900
+_STRIP_BYTES_PER_PIXEL = 900  # at width 32
 
 
 def before_strips() -> None:
@@ -110,7 +110,7 @@ class Stylizer:
             strength: share of the style, 0-1: at 0 the result is `image`, at 1 the whole style.
             preserve_color: keep the colours of `image` (see `fst.stylize.look.with_colors_of`).
             tile: `"off"` takes the picture as a whole, with memory for every pixel of it (see
-                `engines.BYTES_PER_PIXEL`); a number works strip by strip, of that many rows,
+                `tile_within`); a number works strip by strip, of that many rows,
                 in TensorFlow whatever the engine, with next to no more memory than the picture (see
                 `strips`), to the same result up to a grey level; `"auto"` does so when the
                 memory that is free calls for it.
@@ -128,7 +128,9 @@ class Stylizer:
         _check(image)
         look.check_strength(strength)
         height, width, _ = image.shape
-        rows = strip_rows(height, width, tile, engines.BYTES_PER_PIXEL[self._engine])
+        if tile == "auto":
+            tile = self.tile_within(height, width, memory.available() / 2)
+        rows = _rows(tile)
         if _is_flat(image):
             # Normalisation makes a pattern of rounding errors where there is nothing else; the half
             # precision between strips leaves none.
@@ -138,6 +140,26 @@ class Stylizer:
         if image.dtype == np.uint8:
             stylised = np.rint(stylised).astype(np.uint8)
         return look.blend(image, stylised, strength, preserve_color)
+
+    def tile_within(self, height: int, width: int, limit: float) -> str | int:
+        """The `tile` for a picture that is to take no more memory than so much.
+
+        The whole picture takes about 400 bytes of memory for each of its pixels with OpenVINO, 450
+        with TensorFlow and 1,200 with ONNX Runtime, or more in the measure that the network is
+        wider than 32; its strips take about half a gigabyte.
+
+        Args:
+            height: of the picture, px.
+            width: of the picture, px.
+            limit: bytes that the whole picture may take.
+
+        Returns:
+            `"off"`, or a number of rows if the whole picture would take more.
+        """
+        wider = max(1, len(self._weights[FIRST.conv][1]) / 32)
+        if height * width * wider * engines.BYTES_PER_PIXEL[self._engine] <= limit:
+            return "off"
+        return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * wider * width), 16, 512))
 
     def _whole(self, image):
         try:
@@ -217,33 +239,17 @@ def load_all(
     }
 
 
-def strip_rows(height, width, tile, bytes_per_pixel):
+def _rows(tile):
     """How many rows of a picture to work on at a time; 0 for the whole picture at once.
 
-    Args:
-        height: of the picture, px.
-        width: of the picture, px.
-        tile: a number of rows, `"off"`, or `"auto"`: strips if the whole picture would take more
-            than half of the memory that is free.
-        bytes_per_pixel: of memory that the whole picture would take.
-
     Raises:
-        ValueError: `tile` is none of them.
+        ValueError: `tile` is neither a number nor `"off"`.
     """
     if tile == "off":
         return 0
-    if tile == "auto":
-        if height * width * bytes_per_pixel <= memory.available() / 2:
-            return 0
-        return usual_rows(width)
     if not str(tile).isdecimal() or int(tile) < 1:
         raise ValueError(f"tile is a number of rows, 'auto' or 'off', not '{tile}'")
     return int(tile)
-
-
-def usual_rows(width):
-    """How many rows of a picture `width` px wide a strip has, for about half a gigabyte."""
-    return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * width), 16, 512))
 
 
 def _check(image):
