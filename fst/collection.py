@@ -251,7 +251,6 @@ class _UnknownStyle(UserError):
 def _folder(wanted, root):
     """The `Checkpoint` of a folder by its name under `root` or its path, or None."""
     for folder in (Path(root) / wanted, Path(wanted)):
-        # Not Path's, which raises for what is too long to be a name: a blend of many styles is.
         if os.path.isfile(folder / "style.json"):
             return Checkpoint(folder)
     return None
@@ -263,7 +262,7 @@ def card_paths(root):
     Hidden folders are left out: a copy of a gallery lies in one while a style is added to it, and
     stays there if that is killed.
     """
-    return sorted(Path(root).glob("[!.]*/style.json"))
+    return sorted(Path(root).glob("[!.]*/style.json")) if os.path.isdir(root) else []
 
 
 def _survey(root):

@@ -123,16 +123,16 @@ class TrainingConfig(metaclass=WithPresets):
     """instant: a style in a few minutes. draft, standard: better ones, in minutes. fine: for a
     GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
 
-    steps: int = 150
+    steps: int = 140
     """Training steps."""
 
     batch_size: int = 1
     """Photos per step, over all workers together."""
 
-    crop_size: int = 192
+    crop_size: int = 224
     """Side of the square crops that the network trains on, in px."""
 
-    photo_size: int = 224
+    photo_size: int = 256
     """Short side, in px, that each photo is scaled to before it is cropped."""
 
     style_size: tuple[int, ...] = (768,)
@@ -478,8 +478,8 @@ class StylesConfig:
 
 PRESETS = {
     "instant": {},
-    "draft": {"steps": 300},
-    "standard": {"steps": 3000},
+    "draft": {"steps": 300, "crop_size": 192, "photo_size": 224},
+    "standard": {"steps": 3000, "crop_size": 192, "photo_size": 224},
     "fine": {
         "steps": 40_000,
         "batch_size": 4,

@@ -10,6 +10,7 @@ numbers of `network.weights.h5`.
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -237,10 +238,11 @@ def _place(trained, kind):
 def _check_place(place, folder):
     """Raises a UserError rather than to replace what is no export."""
     if folder:
-        ours = (place / "saved_model.pb").is_file()
-        if place.exists() and not ours and not (place.is_dir() and not any(place.iterdir())):
+        ours = os.path.isfile(place / "saved_model.pb")
+        there = os.path.lexists(place)
+        if there and not ours and not (place.is_dir() and not any(place.iterdir())):
             raise UserError(f"‹output› {place}: is there and is no SavedModel; name a new folder")
-    elif place.is_dir():
+    elif os.path.isdir(place):
         raise UserError(f"‹output› {place}: is a folder; name a file")
 
 

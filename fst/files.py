@@ -112,7 +112,11 @@ def _read_file(path, name):
 
 
 def missing(path):
-    """The reason why a path cannot be found."""
+    """The reason why a path cannot be found.
+
+    Paths that users give are looked up by the functions of `os.path`: pathlib's raise for what is
+    too long to be a name.
+    """
     if os.path.islink(path):
         return "is a link to a file that is not there"
     return "no such file or folder; check the path"
@@ -245,8 +249,9 @@ def check_writable(path, flag, folder=False):
     with (
         writing(f"{flag} {path}", f"choose another place than {nearest}", also=[ValueError]),
         tempfile.TemporaryFile(dir=nearest),
+        contextlib.suppress(FileNotFoundError),
     ):
-        pass
+        os.lstat(path)  # Its name may be too long.
 
 
 def check_utf8(path, flag):

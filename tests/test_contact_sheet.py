@@ -123,7 +123,7 @@ def test_photos_to_learn_from_are_large_enough_and_all_have_an_author():
     assert all(name in credited for name in own)
     for path in files.values():
         with Image.open(path) as photo:
-            assert min(photo.size) >= 224  # What training scales the short side to by default.
+            assert min(photo.size) >= 256  # What training scales the short side to by default.
 
 
 @pytest.mark.parametrize(("options", "cell"), [((), 64), (("--cell", 32), 32)])

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import forks
 import numpy as np
@@ -19,12 +20,17 @@ from hypothesis import strategies as some
 from PIL import Image
 from tiny import command_of, tiny_options
 
-from fst import errors, export
+from fst import collection, errors, export
+from fst.checkpoint import Checkpoint
+from fst.comparison.measure import list_photos
 from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.files import shown
-from fst.media import grid
-from fst.training import data, loop
+from fst.gatys import command as gatys_command
+from fst.gatys.options import GatysConfig
+from fst.media import folders, grid
+from fst.training import data, loop, state
+from fst.training.style_images import open_styles
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")  # As an archive from an older system leaves it.
 STEERING = "\x1b[2Jred\n.jpg"
@@ -51,6 +57,48 @@ def run(*command, **environment):
     )
     # Strictly, since all that is printed is to be text.
     return done.returncode, done.stdout.decode(), without_progress(done.stderr.decode())
+
+
+# --- Too long ------------------------------------------------------------------------------------
+
+LONG = "x" * 300  # The longest name that a file can have is of 255 bytes.
+
+
+def claim(output):
+    config = TrainingConfig("a.png", output=output)
+    state.State.open(Checkpoint(Path(output) / "a"), config, [""]).claim()
+
+
+def gatys(**output):
+    gatys_command.check(GatysConfig(content="a.png", style=("b.png",), **output))
+
+
+WHERE = {
+    "photos to compare": lambda: list_photos([f"{LONG}.jpg"]),
+    "photos to train on": lambda: data.open_photos(LONG),
+    "folder": lambda: folders.look_through(LONG),
+    "style": lambda: open_styles(TrainingConfig(f"{LONG}.jpg", name="a")),
+    "output of a training": lambda: claim(LONG),
+    "output of gatys": lambda: gatys(output=f"{LONG}.png"),
+    "trace": lambda: gatys(output="a.png", trace=LONG),
+    "styles": lambda: collection.find("dusk", LONG),
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_what_is_too_long_to_be_a_name_is_one_line(where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        WHERE[where]()
+    line = error.value.for_command_line()
+    assert LONG[:50] in line
+    assert len(line.splitlines()) == 1
+
+
+def test_an_export_to_a_name_that_is_too_long_is_one_line(gallery, tmp_path):
+    config = export.ExportConfig("dusk", output=str(tmp_path / LONG), checkpoints=str(gallery))
+    with pytest.raises(UserError, match="output .*: cannot be written: File name too long"):
+        export.export(config)
 
 
 # --- In one line of text --------------------------------------------------------------------------

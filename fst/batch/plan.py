@@ -46,7 +46,6 @@ class Job(NamedTuple):
         It may be a rival's that had the name in an earlier run, before this source was laid beside
         it. Then that one's present target is missing.
         """
-        # Not Path's `exists`, which raises for what is too long to be a name.
         return all(map(os.path.exists, (self.target, *self.rivals)))
 
 

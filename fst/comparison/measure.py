@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 from pathlib import Path
 from typing import Annotated, Literal
@@ -246,14 +247,14 @@ def list_photos(given, tell=lambda note: None):
     """
     photos = []
     for source in given:
-        if not files.is_url(source) and Path(source).is_dir():
+        if not files.is_url(source) and os.path.isdir(source):
             found, left_out = folders.look_through(source)
             if not found:
                 raise UserError(f"{source}: the folder holds no photos; give one that does")
             if left_out:
                 tell(folders.left_out_words(left_out, source))
             photos += map(str, found)
-        elif files.is_url(source) or Path(source).exists():
+        elif files.is_url(source) or os.path.exists(source):
             photos.append(source)
         else:
             raise UserError(f"{source}: {files.missing(source)}")

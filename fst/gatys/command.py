@@ -1,6 +1,7 @@
 """The command `python -m fst.gatys`: files in, files out, and what is shown meanwhile."""
 
 import itertools
+import os
 import signal
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def check(config):
         parse_sweep(config.sweep)
         if config.trace or config.snapshots:
             raise UserError("--trace and --snapshots are for one picture: leave them or --sweep")
-    if config.trace and Path(config.trace).is_dir():
+    if config.trace and os.path.isdir(config.trace):
         raise UserError(f"--trace {config.trace}: is a folder; give a file name")
     animation = Snapshots(config.output, config.snapshots).animation if config.snapshots else ""
     written = {"--output": config.output, "--trace": config.trace, "--snapshots": animation}
@@ -55,11 +56,10 @@ def check(config):
 
 def _check_spares(path, flag, sources):
     """Raises a UserError if writing `path` would overwrite one of the images it is made from."""
-    path = Path(path)
     for source in sources:
-        if files.is_url(source) or not Path(source).exists() or not path.exists():
+        if files.is_url(source) or not os.path.exists(source) or not os.path.exists(path):
             continue
-        if path.samefile(source):
+        if os.path.samefile(path, source):
             raise UserError(f"{flag} {path}: would overwrite {source}; give another file name")
 
 

@@ -45,8 +45,8 @@ def look_through(folder, recursive=True):
         UserError: `folder` is missing, is not a folder, or it or a subfolder cannot be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "no such folder"
+    if not os.path.isdir(folder):
+        problem = "is not a folder" if os.path.exists(folder) else "no such folder"
         raise UserError(f"{folder}: {problem}; give a folder of pictures")
 
     def refuse(error):

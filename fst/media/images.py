@@ -576,7 +576,7 @@ def check_output(path, flag=""):
     if path.suffix.lower() not in OUTPUTS:
         known = " ".join(sorted(OUTPUTS))
         raise ImageError(f"{name}: the suffix names no known format; use one of {known}")
-    if os.path.isdir(path):  # Not Path's, which raises for what is too long to be a name.
+    if os.path.isdir(path):
         raise ImageError(f"{name}: is a folder; give a file name")
 
 

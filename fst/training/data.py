@@ -247,7 +247,7 @@ class FolderPhotos(FilePhotos):
 
     def __init__(self, folder, *, holdout=0, seed=1):
         self.folder = Path(folder)
-        if not self.folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(
                 f"‹content›: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"

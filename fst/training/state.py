@@ -68,14 +68,14 @@ class State:
             UserError: the folder holds a style that was trained otherwise, or a damaged state.
         """
         state = cls(target, config, style_hashes)
-        if target.card_path.exists():
+        if os.path.exists(target.card_path):
             if config.overwrite:
                 return state  # A new run; when it is killed there is no card, and it goes on.
             card = target.read_card()
             hashes = [style.get("sha256") for style in target.styles()]
             state._check_same(card["config"], hashes)
             state.finished = True
-        elif state._path.exists():
+        elif os.path.exists(state._path):
             state._read()
         return state
 

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def names_of(config, sources):
 
 
 def _pictures(given):
-    if files.is_url(given) or not Path(given).is_dir():
+    if files.is_url(given) or not os.path.isdir(given):
         return [given]
     found = [str(path) for path in folders.find_images(Path(given), recursive=False)]
     if not found:
