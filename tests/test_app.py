@@ -259,7 +259,7 @@ def test_where_there_is_no_gallery_the_shipped_one_does(learning, started, style
 
 
 @pytest.mark.parametrize(
-    ("preset", "every"), [("instant", 30), ("draft", 60), ("standard", 250), ("fine", 1000)]
+    ("preset", "every"), [("instant", 28), ("draft", 60), ("standard", 250), ("fine", 1000)]
 )
 def test_previews_come_as_often_as_the_training_is_long(learning, started, preset, every):
     page = give_picture(learning())

@@ -97,7 +97,7 @@ def test_what_is_too_long_to_be_a_name_is_one_line(where, tmp_path, monkeypatch)
 
 def test_an_export_to_a_name_that_is_too_long_is_one_line(gallery, tmp_path):
     config = export.ExportConfig("dusk", output=str(tmp_path / LONG), checkpoints=str(gallery))
-    with pytest.raises(UserError, match="output .*: cannot be written: File name too long"):
+    with pytest.raises(UserError, match=r"output .*: cannot be written: File name too long"):
         export.export(config)
 
 
