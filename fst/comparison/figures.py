@@ -36,7 +36,9 @@ def worth_figure(settings, results):
         axis.set_xlabel("evaluations of the loss", color=_INK)
         axis.set_ylabel("total loss, the network's = 1", color=_INK)
         _logarithmic(axis, 4)
-        axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
+        # Above the axes: within them a line would run through it, wherever there is most room.
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
+        axis.legend(**place, frameon=False, labelcolor=_INK, fontsize=9)
         return _svg(figure, "worth")
 
 
