@@ -223,7 +223,7 @@ def test_a_picture_and_a_button_are_all_it_takes(learning, started):
         "width": 4,
         "style_weight": 8.0,
         "style_size": 768,
-        "preview_every": 30,
+        "preview_every": 28,
     }
 
 
