@@ -239,8 +239,8 @@ def _check_place(place, folder):
     """Raises a UserError rather than to replace what is no export."""
     if folder:
         ours = os.path.isfile(place / "saved_model.pb")
-        there = os.path.lexists(place)
-        if there and not ours and not (place.is_dir() and not any(place.iterdir())):
+        empty = os.path.isdir(place) and not any(place.iterdir())
+        if os.path.exists(place) and not ours and not empty:
             raise UserError(f"‹output› {place}: is there and is no SavedModel; name a new folder")
     elif os.path.isdir(place):
         raise UserError(f"‹output› {place}: is a folder; name a file")

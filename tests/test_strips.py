@@ -174,7 +174,8 @@ class TestStylizer:
         assert all(16 <= count <= 512 for count in rows.values())
         assert rows[2000] > rows[11_600] > rows[60_000]
 
-    def test_a_wider_network_takes_more_memory(self, tmp_path):
+    def test_a_wider_network_takes_more_memory(self, tmp_path, free_memory):
+        free_memory(2**40)
         narrow, usual, wide = (
             Stylizer(write_gallery(tmp_path / f"of{width}", ["sand"], width))
             for width in (4, 32, 64)

@@ -10,7 +10,7 @@ from fst import checkpoint, collection
 from fst.errors import UserError
 from fst.media import images
 from fst.page import settings, uploads
-from fst.stylize import look, memory
+from fst.stylize import look
 from fst.stylize.stylizer import SharedNetwork, Stylizer
 
 # Previews and full pictures have a lock each: behind a large photo a preview would wait for
@@ -145,8 +145,7 @@ def _paint(style, photo, scale, tell):
         height, width, _ = image.shape
         words = f"painting {width} × {height} px …"
         tell(words)
-        limit = min(_WHOLE_BYTES, memory.available() / 2)
-        tile = model.tile_within(height, width, limit)
+        tile = model.tile_within(height, width, _WHOLE_BYTES)
         return model(image, tile=tile, progress=lambda share: tell(words, share))
 
     return look.at_scale(paint, photo, scale)

@@ -1,6 +1,6 @@
 """Which of VGG19's weights training and the companion take; nothing is downloaded for the page."""
 
-from pathlib import Path
+import os
 
 from fst.config import EMBEDDED, WEIGHTS_VARIABLE, default_vgg_weights
 from fst.errors import UserError
@@ -9,7 +9,7 @@ from fst.errors import UserError
 def check_vgg19():
     """Raises a UserError if FST_VGG19_WEIGHTS names no file; without it those of fst are taken."""
     named = default_vgg_weights()
-    if named != EMBEDDED and not Path(named).is_file():
+    if named != EMBEDDED and not os.path.isfile(named):
         raise UserError(
             f"VGG19's weights are not on this machine (looked for {named}): the owner of this page "
             f"can correct the variable {WEIGHTS_VARIABLE}, or leave it out, and start it again"

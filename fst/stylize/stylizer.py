@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import os
 from collections.abc import Callable
 
@@ -129,7 +130,7 @@ class Stylizer:
         look.check_strength(strength)
         height, width, _ = image.shape
         if tile == "auto":
-            tile = self.tile_within(height, width, memory.available() / 2)
+            tile = self.tile_within(height, width)
         rows = _rows(tile)
         if _is_flat(image):
             # Normalisation makes a pattern of rounding errors where there is nothing else; the half
@@ -141,8 +142,8 @@ class Stylizer:
             stylised = np.rint(stylised).astype(np.uint8)
         return look.blend(image, stylised, strength, preserve_color)
 
-    def tile_within(self, height: int, width: int, limit: float) -> str | int:
-        """The `tile` for a picture that is to take no more memory than so much.
+    def tile_within(self, height: int, width: int, limit: float = math.inf) -> str | int:
+        """The `tile` for a picture that is to take at most half of the memory that is free.
 
         The whole picture takes about 400 bytes of memory for each of its pixels with OpenVINO, 450
         with TensorFlow and 1,200 with ONNX Runtime, or more in the measure that the network is
@@ -151,12 +152,13 @@ class Stylizer:
         Args:
             height: of the picture, px.
             width: of the picture, px.
-            limit: bytes that the whole picture may take.
+            limit: bytes that the whole picture may take, if that is less.
 
         Returns:
             `"off"`, or a number of rows if the whole picture would take more.
         """
         wider = max(1, len(self._weights[FIRST.conv][1]) / 32)
+        limit = min(limit, memory.available() / 2)
         if height * width * wider * engines.BYTES_PER_PIXEL[self._engine] <= limit:
             return "off"
         return int(np.clip(_STRIP_BYTES // (_STRIP_BYTES_PER_PIXEL * wider * width), 16, 512))
