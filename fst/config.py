@@ -146,6 +146,10 @@ class TrainingConfig(metaclass=WithPresets):
     """Weight of the style term: raise it if there is too little style. One for all styles, or
     one for each."""
 
+    style_turns: tuple[int, ...] = (1,)
+    """How often each of several styles has its turn: 3 for a difficult one gives it three photos
+    for every one of a style that has 1. One for all styles, or one for each."""
+
     tv_weight: float = LossDefaults.tv_weight
     """Weight of the total-variation term: raise it against grain."""
 
@@ -298,7 +302,7 @@ class TrainingConfig(metaclass=WithPresets):
         """The values of an option that every style may have its own of, one for each.
 
         Args:
-            option: `"style_weight"` or `"style_size"`.
+            option: `"style_weight"`, `"style_size"` or `"style_turns"`.
             count: how many styles there are.
 
         Raises:
@@ -499,6 +503,7 @@ _RANGES = (
     ("style_size", 32, 4096),
     ("content_weight", 0, 1e30),
     ("style_weight", 0, 1e30),
+    ("style_turns", 1, 1000),
     ("tv_weight", 0, 1e30),
     ("lattice_weight", 0, 1e30),
     ("learning_rate", 1e-8, 1.0),
@@ -550,7 +555,8 @@ _PATHS = ("style", "content", "output", "start_from", "add_to", "vgg_weights", "
 
 _LONGEST_NAME = 200  # bytes; a folder's name has 255 at most, and others are made of it.
 
-_SEVERAL = ("style", "style_size", "style_weight")  # A single value may stand for a tuple of one.
+# A single value may stand for a tuple of one.
+_SEVERAL = ("style", "style_size", "style_weight", "style_turns")
 
 
 def check_choices(config):

@@ -148,6 +148,20 @@ def test_which_style_a_photo_gets_depends_on_seed_and_step_alone(photos):
     assert (styles(seed=2) != whole).any()
 
 
+def test_a_style_has_its_turn_as_often_as_is_said(photos):
+    options = {"batch_size": 3, "crop_size": 32, "photo_size": 40, "steps": 12}
+    config = TrainingConfig("s.png", style_turns=(1, 3, 2), **options)
+
+    def styles(**share):
+        stream = open_photos(str(photos), seed=1).batches(config, 3, **share)
+        return np.stack([numbers for _, numbers in stream.as_numpy_iterator()])
+
+    laps = styles().reshape(6, 6)
+    assert (np.sort(laps) == [0, 1, 1, 1, 2, 2]).all()
+    assert len({tuple(lap) for lap in laps}) > 3
+    np.testing.assert_array_equal(styles(start_step=7), styles()[7:])
+
+
 def test_stopped_and_gone_on_with_is_as_uninterrupted(many, tmp_path):
     def stop(model):
         raise KeyboardInterrupt
@@ -232,7 +246,7 @@ def test_several_pictures_need_a_name():
         TrainingConfig(("a.png", "b.png"))
 
 
-@pytest.mark.parametrize("option", ["style_weight", "style_size"])
+@pytest.mark.parametrize("option", ["style_weight", "style_size", "style_turns"])
 def test_as_many_values_as_styles(many, option):
     text = refused(many, **{option: (40.0, 50.0)})
     flag = "--" + option.replace("_", "-")

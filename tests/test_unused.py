@@ -59,6 +59,8 @@ def test_export(words, told):
         ("--style-weight 0 --style-layers relu1_1", ["--style-layers"]),
         ("--style-weight 0 --style-size 64", ["--style-size"]),
         ("--preset fine", []),
+        ("--style-turns 3", ["--style-turns"]),
+        ("b.jpg --name both --style-turns 1 3", []),
     ],
 )
 def test_training(words, told):

@@ -105,8 +105,8 @@ class _Photos:
 
         Args:
             config: a `TrainingConfig`.
-            styles: how many styles there are. All take their turns, in an order that is drawn
-                anew each time round.
+            styles: how many styles there are. All take their turns, each as often as
+                `config.style_turns` says, in an order that is drawn anew each time round.
             start_step: the first step, from 0.
             worker, workers: which share of every batch to give: with two workers of a global batch
                 of four, the first gives the crops 0 and 1, the second 2 and 3.
@@ -119,6 +119,7 @@ class _Photos:
         """
         batch, share = config.batch_size, config.batch_size // workers
         size = config.crop_size
+        turns = np.repeat(np.arange(styles), config.for_each_style("style_turns", styles))
 
         # Converting them, with all that they call, would take seconds at the start of every run.
         @tf.autograph.experimental.do_not_convert
@@ -132,7 +133,7 @@ class _Photos:
             return tf.cast(tf.ensure_shape(crop, (size, size, 3)), tf.float32), style_of(index)
 
         def style_of(index):
-            draw = functools.partial(_style_of, seed=self.seed, styles=styles)
+            draw = functools.partial(_style_of, seed=self.seed, turns=turns)
             return tf.ensure_shape(tf.numpy_function(draw, [index], tf.int32, stateful=False), ())
 
         @tf.autograph.experimental.do_not_convert
@@ -438,10 +439,10 @@ def _order(seed, what, epoch, count):
     return np.random.default_rng([seed, what, epoch]).permutation(count)
 
 
-def _style_of(index, *, seed, styles):
-    """The style that crop `index` of a run is painted in."""
-    turn, place = divmod(int(index), styles)
-    return np.int32(_order(seed, 2, turn, styles)[place])
+def _style_of(index, *, seed, turns):
+    """The style that crop `index` of a run is painted in: each as often as it stands in `turns`."""
+    lap, place = divmod(int(index), len(turns))
+    return np.int32(turns[_order(seed, 2, lap, len(turns))[place]])
 
 
 class TfdsPhotos(_Photos):

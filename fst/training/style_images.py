@@ -43,7 +43,8 @@ def open_styles(config):
     sources = list_pictures(config)
     names = names_of(config, sources)
     _check_names(names, sources)
-    config.for_each_style("style_weight", len(sources))  # Raises before anything slow is done.
+    for option in ("style_weight", "style_turns"):  # Raises before anything slow is done.
+        config.for_each_style(option, len(sources))
     sizes = config.for_each_style("style_size", len(sources))
     return [_read(*style) for style in zip(names, sources, sizes, strict=True)]
 
