@@ -1,6 +1,7 @@
 """Several styles in one network, a style from a gallery, a style for a gallery."""
 
 import csv
+import functools
 import os
 import shutil
 from typing import NamedTuple
@@ -130,13 +131,17 @@ def test_previews_have_a_row_for_each_style(trained):
     assert heights[1] == 3 * heights[0]
 
 
+def draw_styles(photos, count, *, seed=1, start_step=0, worker=0, workers=1, **options):
+    """The number of the style that each photo of twelve steps gets, `[steps, photos of a step]`."""
+    config = TrainingConfig("s.png", crop_size=32, photo_size=40, steps=12, **options)
+    stream = open_photos(str(photos), seed=seed).batches(
+        config, count, start_step=start_step, worker=worker, workers=workers
+    )
+    return np.stack([numbers for _, numbers in stream.as_numpy_iterator()])
+
+
 def test_which_style_a_photo_gets_depends_on_seed_and_step_alone(photos):
-    config = TrainingConfig("s.png", batch_size=4, crop_size=32, photo_size=40, steps=12)
-
-    def styles(seed=1, **share):
-        stream = open_photos(str(photos), seed=seed).batches(config, 5, **share)
-        return np.stack([numbers for _, numbers in stream.as_numpy_iterator()])
-
+    styles = functools.partial(draw_styles, photos, 5, batch_size=4)
     whole = styles()
     assert whole.shape == (12, 4)
     turns = whole.ravel()[:45].reshape(9, 5)
@@ -149,17 +154,12 @@ def test_which_style_a_photo_gets_depends_on_seed_and_step_alone(photos):
 
 
 def test_a_style_has_its_turn_as_often_as_is_said(photos):
-    options = {"batch_size": 3, "crop_size": 32, "photo_size": 40, "steps": 12}
-    config = TrainingConfig("s.png", style_turns=(1, 3, 2), **options)
-
-    def styles(**share):
-        stream = open_photos(str(photos), seed=1).batches(config, 3, **share)
-        return np.stack([numbers for _, numbers in stream.as_numpy_iterator()])
-
-    laps = styles().reshape(6, 6)
+    styles = functools.partial(draw_styles, photos, 3, batch_size=3, style_turns=(1, 3, 2))
+    whole = styles()
+    laps = whole.reshape(6, 6)
     assert (np.sort(laps) == [0, 1, 1, 1, 2, 2]).all()
     assert len({tuple(lap) for lap in laps}) > 3
-    np.testing.assert_array_equal(styles(start_step=7), styles()[7:])
+    np.testing.assert_array_equal(styles(start_step=7), whole[7:])
 
 
 def test_stopped_and_gone_on_with_is_as_uninterrupted(many, tmp_path):
