@@ -25,6 +25,7 @@ import scipy
 import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 
+from fst.console import heap
 from fst.gatys.optimizer import build_loss, optimize
 from fst.gatys.options import GatysOptions
 from fst.models.perceptual import keras_layer_name, load_vgg19
@@ -125,6 +126,7 @@ def measure(arguments):
 
 
 def main():
+    heap.keep_freed()  # As the commands do.
     arguments = read_arguments()
     numbers = measure(arguments)
     for name, value in numbers.items():

@@ -27,6 +27,7 @@ from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
 from fst.config import TrainingConfig, default_vgg_weights
+from fst.console import heap
 from fst.models.perceptual import keras_layer_name
 from fst.training.card import device_name
 from fst.training.data import open_photos
@@ -142,6 +143,7 @@ def measure(arguments, folder):
 
 
 def main():
+    heap.keep_freed()  # As the commands do.
     arguments = read_arguments()
     with tempfile.TemporaryDirectory() as folder:
         numbers = measure(arguments, Path(folder))

@@ -120,8 +120,9 @@ class TrainingConfig(metaclass=WithPresets):
     """Folder that holds the trained styles."""
 
     preset: Preset = "instant"
-    """instant: a style in a few minutes. draft, standard: better ones, in minutes. fine: for a
-    GPU, the paper's 40,000 steps at 256 px, batch 4. Options that you give replace its values."""
+    """instant: a style in a few minutes. draft: a better one, somewhat slower. standard: a good
+    one, in up to an hour on a CPU. fine: for a GPU, the paper's 40,000 steps at 256 px, batch 4.
+    Options that you give replace its values."""
 
     steps: int = 140
     """Training steps."""

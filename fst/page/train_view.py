@@ -14,8 +14,8 @@ from fst.page.words import plain, told
 from fst.training import history
 
 _PRESETS = {
-    "instant": "a style in about a minute",
-    "draft": "a better one, in minutes",
+    "instant": "a style in a few minutes",
+    "draft": "a better one, somewhat slower",
     "standard": "a good one, on a CPU in an hour",
     "fine": "for a GPU",
 }
@@ -30,8 +30,8 @@ def show(pages):
     sheet.lay(800)
     st.title("Learn a style")
     st.write(
-        "Give a picture you like. In about a minute the machine that serves this page learns to "
-        "paint any photo in its style. It continues if you close the page."
+        "Give a picture you like. Within a few minutes the machine that serves this page learns "
+        "to paint any photo in its style. It continues if you close the page."
     )
     with told():
         trainings = runs.Runs(settings.runs_folder(), settings.styles_folder())
