@@ -559,6 +559,33 @@ def test_a_gif_of_a_film_is_thinned_and_says_what_is_lost(tmp_path):
     assert end == pytest.approx(80 / 60, abs=0.006)
 
 
+def test_a_gif_of_a_quick_animation_is_thinned_too(tmp_path):
+    source = animate(tmp_path / "a.gif", [20] * 6)
+    notes = video.stylise_video(source, tmp_path / "b.gif", same)
+    assert notes[1:] == ("3 frames left out: a GIF gets 30 a second at most",)
+    found, levels, end = films.seen(tmp_path / "b.gif")
+    np.testing.assert_allclose(found, [0, 0.04, 0.08], atol=0.0015)
+    np.testing.assert_allclose(levels, levels_of(6)[::2], atol=3)
+    assert end == pytest.approx(0.12, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.jpg"])
+def test_a_tag_that_is_no_text_does_not_make_a_film_unreadable(tmp_path, name):
+    with av.open(str(tmp_path / "a.avi"), "w") as out:
+        out.metadata["title"] = "Caf#"
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *films.SIZE, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((*films.SIZE, 3), 99, np.uint8), format="rgb24")
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    written = (tmp_path / "a.avi").read_bytes()
+    assert written.count(b"Caf#") == 1
+    (tmp_path / name).write_bytes(written.replace(b"Caf#", b"Caf\xe9"))  # As of Latin-1.
+    video.stylise_video(tmp_path / name, tmp_path / "b.mp4", same)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert film.metadata["title"] == "Caf\ufffd"
+
+
 def test_a_gif_has_its_own_colours_in_each_picture(tmp_path):
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(2, 0).repeat(3, 1)
     pictures = [np.stack([ramp, 0 * ramp, 0 * ramp], -1), np.stack([0 * ramp, 0 * ramp, ramp], -1)]

@@ -1,8 +1,8 @@
 """An animated picture read as a film: GIF, WebP, PNG or AVIF."""
 
 import contextlib
+import dataclasses
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,8 +17,12 @@ _MAX_HASTE = 10  # ms: frames that are to be shown no longer, all browsers show 
 _SLOWER = 100  # ms
 
 
-class Frame(NamedTuple):
-    """One picture of an animation, RGBA, and from when, how long it is shown, ms."""
+@dataclasses.dataclass
+class Frame:
+    """One picture of an animation, RGBA, and from when, how long it is shown, ms.
+
+    A GIF being written lets one last for those that it leaves out after it.
+    """
 
     pts: int
     duration: int

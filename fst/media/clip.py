@@ -210,11 +210,11 @@ class Clip:
             if not stat.S_ISREG(os.stat(source).st_mode):
                 raise ImageError(f"{self.name}: is not a regular file; save the video to a file")
             # Without "file:" a colon in the name would make a protocol of what stands before it.
-            container = self._av.open(f"file:{source}")
+            container = self._av.open(f"file:{source}", metadata_errors="replace")
             if container.format.name == "image2":  # It looks at the name alone, such as clip.jpg.
                 container.close()
                 self._file = open(source, "rb")  # noqa: SIM115  closed with the container
-                container = self._av.open(_Nameless(self._file))
+                container = self._av.open(_Nameless(self._file), metadata_errors="replace")
         except (self._av.FFmpegError, OSError, ValueError) as error:
             # Only errors of the system are told as they are: FFmpeg's own words name its insides.
             if isinstance(error, OSError):
