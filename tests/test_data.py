@@ -431,6 +431,17 @@ def test_pictures_are_whole_and_skip_the_broken(content, half_broken):
     assert {*BROKEN, "cut.jpg"} <= set(broken.skipped)
 
 
+def test_pictures_leave_out_what_is_too_thin_for_the_networks(tmp_path):
+    Image.new("RGB", (600, 18)).save(tmp_path / "line.png")
+    Image.fromarray(draw_photo(1)).save(tmp_path / "photo.png")
+    photos = open_photos(str(tmp_path))
+    assert len(list(photos.pictures(photos, long_side=600))) == 2
+    assert [name for name, _ in photos.pictures(photos, long_side=512)] == ["photo.png"]
+    assert photos.skipped["line.png"] == (
+        "line.png: is too thin: scaled down, it has 512x15 px, and 16 are needed"
+    )
+
+
 def test_tfds_photos_are_those_of_the_data_set(tfds_name):
     photos = list(open_photos(tfds_name))
     assert [photo.name for photo in photos] == [f"photo {index}" for index in range(20)]

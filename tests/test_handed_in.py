@@ -285,6 +285,16 @@ def short_stream():
     return iter([draw_photo(1, 48, 60)] * 3)
 
 
+class UsedUp:
+    """What gives its pictures once, however often it is asked."""
+
+    def __init__(self):
+        self._left = short_stream()
+
+    def __iter__(self):
+        yield from self._left
+
+
 def padded_network():
     photo = keras.Input((None, None, 3))
     return keras.Model(photo, keras.layers.ZeroPadding2D(1)(photo))
@@ -311,6 +321,7 @@ def used_optimizer():
         ("photos", lambda: np.zeros((2, 1, 20, 20, 3)), "unbatch"),
         ("photos", lambda: [np.full((20, 20, 3), np.nan)], "finite"),
         ("photos", short_stream, "came to an end"),
+        ("photos", UsedUp, "came to an end"),
         ("network", lambda: build_network(4, styles=3), "holds 3 styles, and 1"),
         ("network", padded_network, "keep the height and width"),
         ("network", grey_network, r"not photos \[B, H, W, 3\]"),
@@ -323,7 +334,7 @@ def used_optimizer():
 )
 def test_the_argument_that_cannot_work_is_named(options, name, make, said):
     # All but the run of photos that end is refused before anything is built.
-    given = plain() if make is short_stream else {}
+    given = plain() if make in (short_stream, UsedUp) else {}
     with pytest.raises(ValueError, match=f"^{name}: .*{said}") as error:
         train_with(options, **given, **{name: make()})
     assert "\n" not in str(error.value)

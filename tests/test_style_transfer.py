@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_photo, ending_after_the_steps
 from eager import eagerly
+from PIL import Image
 from tiny import (
     AtBeginning,
     Begun,
@@ -22,6 +23,7 @@ from tiny import (
 from fst.callbacks import LossHistory, Previews, SavedState
 from fst.config import TrainingConfig
 from fst.errors import UserError
+from fst.media import images
 from fst.models.network import build_network
 from fst.models.style_transfer import StyleTransfer
 from fst.training import state
@@ -117,6 +119,14 @@ def test_fit_and_train_agree_to_the_last_digit(trained, fitted):
     ]
     assert max(apart) == 0.0
     np.testing.assert_array_equal(read_history(folder / "history.csv")[:, :5], losses)
+
+
+def test_previews_show_as_many_styles_as_a_jpeg_can_hold(tmp_path, monkeypatch):
+    previews = Previews(tmp_path, [draw_photo(7, 40, 40)])
+    monkeypatch.setitem(images.MAX_SIDES, "JPEG", 600)
+    previews.draw(build_network(4, styles=3), 1)
+    with Image.open(tmp_path / "step_000001.jpg") as strip:
+        assert strip.size == (288, 576)
 
 
 def test_fit_writes_what_a_run_leaves_behind(fitted, config):

@@ -47,7 +47,7 @@ MAX_PIXELS = 250_000_000
 _AS_SRGB = 8  # levels: by less, profiles of sRGB may differ among each other
 
 # The longest side, px, of the formats that have a limit; AVIF's is that of its readers.
-_MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "GIF": 65_535}
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768, "GIF": 65_535}
 
 MIN_SIDE = 16
 """The shortest side a training photo may have, in px: below, a crop would be all blur."""
@@ -502,7 +502,8 @@ def resize(rgb, height, width):
         width: the new width, px.
 
     Returns:
-        The same dtype; what the filter overshoots beyond the input's own range is clipped.
+        The same dtype. What the filter overshoots is clipped: of floats beyond the input's own
+        range, of uint8 beyond 0-255.
     """
     if rgb.dtype == np.uint8:
         return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
@@ -599,7 +600,7 @@ def save_or_rescue(path, picture):
 
 def check_fits(file_format, height, width):
     """Raises a ValueError where a format, by Pillow's name, cannot hold a picture of that size."""
-    longest = _MAX_SIDES.get(file_format)
+    longest = MAX_SIDES.get(file_format)
     if longest and max(height, width) > longest:
         raise ValueError(f"{file_format} holds {longest} px a side at most")
 

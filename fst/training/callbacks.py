@@ -244,10 +244,14 @@ class Previews(Writing):
         self._write_strip("photos.jpg", [self._pictures])
 
     def draw(self, network, step):
-        """Stylises the photos with `network` as it is after `step` steps."""
+        """Stylises the photos with `network` as it is after `step` steps.
+
+        Of several styles each has a row, the first ones only where a JPEG cannot hold them all.
+        """
+        every = np.eye(styles_of(network), dtype=np.float32)[:, None]
         rows = [
             [np.asarray(paint(network, p[None], shares))[0] for p in self._pictures]
-            for shares in np.eye(styles_of(network), dtype=np.float32)[:, None]
+            for shares in every[: images.MAX_SIDES["JPEG"] // _HEIGHT]
         ]
         self._write_strip(f"step_{step:06d}.jpg", rows)
 

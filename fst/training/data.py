@@ -165,9 +165,12 @@ class _Photos:
         """
         for photo in wanted:
             try:
-                yield photo.name, photo.picture(long_side)
+                picture = photo.picture(long_side)
+                _check_not_thin(picture, photo.name)
             except images.ImageError as error:
                 self.skipped.setdefault(photo.name, str(error))
+            else:
+                yield photo.name, picture
 
     def raise_failure(self):
         """Raises what went wrong in the stream, if anything did, in the user's terms."""
@@ -378,19 +381,35 @@ class StreamedArrays(_Photos):
         if self._once is not None:
             yield from (photo.pixels for photo in self._head)
             yield from (_as_pixels(picture, "one of them") for picture in self._once)
-            raise ValueError(
-                "photos: came to an end, and cannot be begun again: hand in a sequence, a "
-                "tf.data.Dataset, or one that repeats"
-            )
+            raise ValueError(_CAME_TO_AN_END)
         while True:
+            number = None
             for number, picture in enumerate(self._given):
                 yield _as_pixels(picture, f"photo {number}")
+            if number is None:  # Such as a data set of a generator that is used up.
+                raise ValueError(_CAME_TO_AN_END)
 
     def _candidates(self, index, pixels):
         yield ArrayPhoto(f"photo {index}", pixels)
 
     def _all_broken(self):
         return "photos: one of them cannot be cropped"
+
+
+_CAME_TO_AN_END = (
+    "photos: came to an end, and cannot be begun again: hand in a sequence, a tf.data.Dataset, or "
+    "one that repeats"
+)
+
+
+def _check_not_thin(picture, name):
+    """Raises an ImageError where too little of a long, thin photo is left for the networks."""
+    height, width = picture.shape[:2]
+    if min(height, width) < images.MIN_SIDE:
+        raise images.ImageError(
+            f"{name}: is too thin: scaled down, it has {width}x{height} px, and {images.MIN_SIDE} "
+            "are needed"
+        )
 
 
 _LOOKED_AT = 4  # photos of a stream, which the previews show
