@@ -241,6 +241,12 @@ def test_two_pictures_of_one_name(many, pictures, tmp_path):
     assert "rename" in text
 
 
+def test_a_password_in_an_address_is_not_told(many):
+    addresses = ("https://ada:secret@a.org/ash.png", "https://ada:secret@b.org/ash.png")
+    text = refused(many, style=addresses)
+    assert "https://a.org/ash.png and https://b.org/ash.png would both be" in text
+
+
 def test_several_pictures_need_a_name():
     with pytest.raises(UserError, match="name is missing"):
         TrainingConfig(("a.png", "b.png"))
@@ -440,6 +446,22 @@ def test_adding_again(adding, pictures):
     assert done.styles()[-1]["sha256"] != first["sha256"]
     assert contents(trained.folder) != before
     assert not os.path.exists(f"{adding['output']}/cedar")
+
+
+def test_a_style_is_not_trained_in_the_place_of_its_gallery(adding):
+    folder = collection.find_folder("garden", adding["output"]).folder
+    before = contents(folder)
+    for overwrite in (False, True):
+        assert "choose another --name" in refused(adding, name="garden", overwrite=overwrite)
+    assert contents(folder) == before
+
+
+def test_a_gallery_behind_a_link_gets_the_style_where_it_lies(adding, tmp_path_factory):
+    link, far = tmp_path_factory.mktemp("links") / "garden", f"{adding['output']}/garden"
+    link.symlink_to(far)
+    run(adding, add_to=str(link))
+    assert link.is_symlink()
+    assert len(collection.find_folder("garden", adding["output"]).styles()) == 4
 
 
 def test_a_gallery_that_changed_meanwhile_is_left_alone(adding):

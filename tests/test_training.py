@@ -617,6 +617,55 @@ def test_tensorboard_gets_every_term(tmp_path, monkeypatch):
     assert written == [("total", 1.0, 7), ("content", 2.0, 7), ("style", 3.0, 7), ("tv", 4.0, 7)]
 
 
+@pytest.fixture
+def states(options, tmp_path):
+    """A function that opens the state of a run, with options changed."""
+
+    def opened(**changes):
+        config = TrainingConfig(**{**options, **changes})
+        return State.open(checkpoint.Checkpoint(tmp_path / "taken"), config, ["hash"])
+
+    return opened
+
+
+@pytest.fixture
+def saved(options):
+    """A function that claims a state, saves a network as its step 2, and lets it go."""
+
+    def save(state):
+        network, optimizer = build_network(4), loop.build_optimizer(TrainingConfig(**options))
+        optimizer.build(network.trainable_variables)
+        with contextlib.closing(state):
+            state.claim()
+            state.step = 2
+            state.save(network, optimizer)
+
+    return save
+
+
+def test_what_another_process_has_trained_since_is_not_removed(states, saved):
+    first, second = states(), states()
+    saved(second)
+    with pytest.raises(UserError, match="trained this style meanwhile") as error:
+        first.claim()
+    one_line(error)
+    first.close()
+    assert states().step == 2
+
+
+def test_overwrite_replaces_a_damaged_state(states, saved, tmp_path):
+    saved(states())
+    path = tmp_path / "taken" / "training" / "state.npz"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"state.npz: is damaged .*remove it") as error:
+        states()
+    one_line(error)
+    state = states(overwrite=True)
+    assert state.step == 0
+    saved(state)
+    assert states().step == 2
+
+
 def test_two_runs_at_once_are_kept_apart(options, tmp_path):
     config = TrainingConfig(**options)
     target = checkpoint.Checkpoint(tmp_path / "taken")

@@ -35,10 +35,16 @@ def check_room(config, styles):
         styles: the `fst.training.style_images.Style`s.
 
     Raises:
-        UserError: there is no such gallery, or it has other styles of these names, which only
-            `--overwrite` replaces.
+        UserError: there is no such gallery, it lies where the style itself is trained, or it has
+            other styles of these names, which only `--overwrite` replaces.
     """
     target = collection.find_own_folder(config.add_to, config.output)
+    ours = os.path.join(config.output, config.name)
+    if os.path.realpath(ours) == os.path.realpath(target.folder):
+        raise UserError(
+            f"‹name› {config.name}: its folder would be that of the gallery to add it to; choose "
+            "another ‹name›"
+        )
     hashes = {style["name"]: style.get("sha256") for style in target.styles()}
     taken = [style for style in styles if style.name in hashes]
     if config.overwrite or not taken:
@@ -65,7 +71,9 @@ def add(config, weights, card):
     Raises:
         UserError: the gallery has changed since the styles were begun, or cannot be written.
     """
-    target = collection.find_own_folder(config.add_to, config.output)
+    # Behind a link, whose place a copy would take.
+    found = collection.find_own_folder(config.add_to, config.output)
+    target = checkpoint.Checkpoint(Path(os.path.realpath(found.folder)))
     about = {key: card[key] for key in _ABOUT}
     entries = [{**entry, "training": about} for entry in card["styles"]]
     advice = "make room and run the same command again, no training is lost"

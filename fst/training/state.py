@@ -91,12 +91,18 @@ class State:
 
         Raises:
             UserError: the folder holds something else than a style, cannot be written, or another
-                process trains in it.
+                process trains in it, or has done so since the state was read.
         """
         target = self._target
         with files.writing(target.folder, "choose another ‹output›"):
             target.folder.mkdir(parents=True, exist_ok=True)
             self._lock = lock(target.folder)
+            found = State.open(target, self._config, self._style_hashes)
+            if (found.step, found.finished) != (self.step, self.finished):
+                raise UserError(
+                    f"{target.folder}: another process has trained this style meanwhile; run the "
+                    "same command again"
+                )
             if not self.step and any(target.folder.iterdir()):
                 self._clear()
             target.training_path.mkdir(parents=True, exist_ok=True)
@@ -177,8 +183,8 @@ class State:
         self.saved_step = self.step
 
     def _read(self, path=None):
-        arrays, about = read(path or self._path)
         try:
+            arrays, about = read(path or self._path)
             self._check_same(about["config"], about.get("styles", []))
             check_format(self._path, about)
         except UserError:
@@ -267,7 +273,7 @@ def read(path):
             arrays = dict(file)
         return arrays, json.loads(str(arrays.pop("about")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: is damaged ({error}); start again with ‹overwrite›") from error
+        raise UserError(f"{path}: is damaged ({error}); remove it to start again") from error
 
 
 def check_format(path, about):
@@ -277,8 +283,8 @@ def check_format(path, about):
         by = about.get("versions", {}).get("fst", "an older one")
         raise UserError(
             f"{path}: is a state of format {found}, saved by another version of fst ({by}), and "
-            f"this one goes on from format {FORMAT} alone: finish it with that version, or start "
-            "again with ‹overwrite›"
+            f"this one goes on from format {FORMAT} alone: finish it with that version, or remove "
+            "it to start again"
         )
 
 
@@ -301,8 +307,8 @@ def restore(path, arrays, versions, network, optimizer):
     if wrong:
         reason = _what_differs(wrong[0], arrays, variables) + _other_versions(versions)
         raise UserError(
-            f"{path}: is the state of another network or optimizer ({reason}): start again with "
-            "‹overwrite›"
+            f"{path}: is the state of another network or optimizer ({reason}): remove it to start "
+            "again"
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])
