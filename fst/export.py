@@ -238,6 +238,8 @@ def _place(trained, kind):
 def _check_place(place, folder):
     """Raises a UserError rather than to replace what is no export."""
     if folder:
+        if os.path.exists(place) and os.path.samefile(place, os.curdir):
+            raise UserError(f"‹output› {place}: is the folder you are in; name a new folder")
         ours = os.path.isfile(place / "saved_model.pb")
         empty = os.path.isdir(place) and not any(place.iterdir())
         if os.path.exists(place) and not ours and not empty:

@@ -126,7 +126,7 @@ def _download(url, name):
     import requests  # Here, so that training from files does without it.
 
     # Some servers, such as Wikimedia's, refuse requests without a user agent.
-    headers = {"User-Agent": "fst/0.1 (fast style transfer)", "Accept": "image/*;q=0.9,*/*;q=0.1"}
+    headers = {"User-Agent": "fst (fast style transfer)", "Accept": "image/*;q=0.9,*/*;q=0.1"}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
             if not answer.ok:
@@ -292,11 +292,12 @@ def _begun(path):
 def _swap_in(folder, path):
     """Replaces `path` by `folder`; a folder that is not empty needs two steps."""
     aside = path.with_name(f"{_begun(path)}{uuid.uuid4().hex[:12]}.old")
-    os.rename(path, aside)
     try:
+        os.rename(path, aside)
         os.rename(folder, path)
-    except BaseException:
-        os.rename(aside, path)
+    except BaseException:  # Also Ctrl-C, just after either.
+        if not os.path.lexists(path):
+            os.rename(aside, path)
         raise
     _remove(aside)
 

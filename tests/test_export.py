@@ -564,3 +564,10 @@ def test_wrong_use_is_one_line(trained, tmp_path, arguments, told):
     assert told in done.err
     assert len(done.err.splitlines()) == 1
     assert (tmp_path / "full" / "diary.txt").read_text() == "dear diary"
+
+
+def test_an_export_does_not_take_the_place_of_the_folder_one_is_in(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = export(trained.folder, "-o", ".")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--output .: is the folder you are in; name a new folder" in done.err

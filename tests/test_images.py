@@ -1103,6 +1103,25 @@ def test_atomic_folder_replaces_the_old_one_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("stopped_after", "text"), [(1, "old"), (2, "new")])
+def test_a_folder_is_there_when_its_replacement_is_interrupted(
+    tmp_path, monkeypatch, stopped_after, text
+):
+    fill(tmp_path / "a", "old")
+    rename, done = os.rename, []
+
+    def interrupted(source, target):
+        rename(source, target)
+        done.append(target)
+        if len(done) == stopped_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.atomic_path(tmp_path / "a") as temporary:
+        fill(temporary, "new")
+    assert (tmp_path / "a" / "variables" / "data").read_text() == text
+
+
 def test_atomic_folder_stays_old_when_the_block_or_the_swap_fails(tmp_path, monkeypatch):
     path = tmp_path / "saved_model"
     fill(path, "old")

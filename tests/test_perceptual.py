@@ -157,6 +157,14 @@ def test_a_blend_of_styles_is_held_against_the_blend_of_their_gram_matrices():
     np.testing.assert_allclose(found, terms_of(one, photo, photo), rtol=1e-4, atol=1e-6)
 
 
+def test_several_styles_want_to_know_which():
+    layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
+    loss = PerceptualLoss(TinyFeatures(), [picture(12, 10)] * 2, separate=True, **layers)
+    photo = picture(8, 8, 1)[None]
+    with pytest.raises(ValueError, match=r"^shares: which of the 2 styles"):
+        loss(photo, loss.content_features(photo))
+
+
 def test_style_weights_are_one_or_one_for_each_style():
     layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
     styles, weights = [picture(12, 10)] * 3, [1.0, 2.0]

@@ -130,6 +130,7 @@ def test_a_full_disk_is_told_in_one_line(network, in_files, monkeypatch):
     with pytest.raises(UserError, match=r"TMPDIR.*smaller") as error:
         stylise_in_strips(arranged(network), draw_photo(7), 24)
     assert "\n" not in str(error.value)
+    assert error.value.__cause__ is None  # By which a folder's other photos would be given up.
 
 
 def test_too_small(network):

@@ -686,6 +686,10 @@ def test_a_folder_gives_its_photos_only(command, tmp_path):
         (("a.mp4", "-o", "b.mp4", "--contact-sheet"), "--contact-sheet is for photos"),
         (("http://a.org/a.mp4?x=1", "-o", "b.mp4"), "download the video and give the file"),
         (("a.mp4", "a.mkv", "-o", "b.mp4"), "--output b.mp4: names a file"),
+        (
+            ("http://ada:secret@a.org/a.png", "http://a.org/b.png", "-o", "b.jpg"),
+            "names a file, but http://a.org/a.png http://a.org/b.png may be",
+        ),
         (("a.mp4", "-o", "a.mp4"), "would be overwritten"),
         (("none.mp4", "-o", "b.mp4"), "none.mp4: no such file"),
     ],

@@ -163,9 +163,9 @@ def _check_folder(config, output):
     suffixes = images.EXTENSIONS | video.EXTENSIONS
     named_as_file = output.suffix.lower() in suffixes and not os.path.isdir(output)
     if os.path.isfile(output) or named_as_file:
+        given = " ".join(map(files.printable, config.input[:2]))
         raise UserError(
-            f"‹output› {output}: names a file, but {' '.join(config.input[:2])} "
-            "may be several photos; name a folder"
+            f"‹output› {output}: names a file, but {given} may be several photos; name a folder"
         )
 
 

@@ -289,7 +289,12 @@ class PerceptualLoss:
 
         Returns:
             `LossTerms`, each float32 `[B]`.
+
+        Raises:
+            ValueError: there are several styles, and `shares` are missing.
         """
+        if shares is None and self.styles > 1:
+            raise ValueError(f"shares: which of the {self.styles} styles is each picture to have?")
         found = self._features(stylised, self._content_layers + self._style_layers)
         split = len(self._content_layers)
         content = self._content_term(found[:split], content_features)

@@ -62,7 +62,7 @@ def stylise_in_strips(arranged, image, rows, progress=None):
             f"a picture of {width}x{height} px needs about {40 * height * width >> 20} MiB in "
             f"{tempfile.gettempdir()}, which is full: set TMPDIR to a folder with more room, or "
             "make the picture smaller first"
-        ) from error
+        ) from None  # Not the disk that results go to: the other pictures may well be written.
 
 
 def _centred(image):

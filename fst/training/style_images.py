@@ -76,9 +76,8 @@ def _check_names(names, sources):
     for name, count in collections.Counter(names).items():
         if count > 1:
             twins = [source for source, n in zip(sources, names, strict=True) if n == name]
-            raise UserError(
-                f"{' and '.join(twins[:2])} would both be the style '{name}': rename one of them"
-            )
+            both = " and ".join(map(files.printable, twins[:2]))
+            raise UserError(f"{both} would both be the style '{name}': rename one of them")
 
 
 def _read(name, source, size):
@@ -89,7 +88,7 @@ def _read(name, source, size):
         height, width, _ = picture.shape
         if min(height, width) < _SMALLEST:
             raise UserError(
-                f"{source}: is {width}x{height} px{at}; a style image needs at least "
-                f"{_SMALLEST} px on its short side"
+                f"{files.printable(source)}: is {width}x{height} px{at}; a style image needs at "
+                f"least {_SMALLEST} px on its short side"
             )
     return Style(name, last_part(source), hashlib.sha256(data).hexdigest(), image)
