@@ -110,13 +110,13 @@ def main():
     channels = local_channels(config)
     with aws_in_words(), tempfile.TemporaryDirectory() as folder:
         job = start(config, channels, Path(folder))
+        usual = config.output == TrainingConfig.output
+        place = "" if usual else f" --output {shlex.quote(config.output)}"
+        command = f"cloud/sagemaker_fetch.py {job.training_job_name}{place}"
         if not config.wait:
-            usual = config.output == TrainingConfig.output
-            place = "" if usual else f" --output {shlex.quote(config.output)}"
-            command = f"python cloud/sagemaker_fetch.py {job.training_job_name}{place}"
-            print(f"started; when it is done: {command}")
+            print(f"started; when it is done: python {command}")
             return 0
-        follow(job)
+        follow(job, command)
         fetch(job, config.output, config.overwrite)
     print(f"the style is in {config.folder}; try: {infer_command(config.name, config.output)}")
     return 0
@@ -338,10 +338,10 @@ def _forget(session, config):
     found.delete()
 
 
-def follow(job):
+def follow(job, command):
     """Shows a job's log until it ends.
 
-    Ctrl-C ends the showing, not the job.
+    Ctrl-C ends the showing, not the job: then it is told that `command` fetches the style.
     """
     from sagemaker.core.utils.exceptions import FailedStatusError
 
@@ -350,8 +350,7 @@ def follow(job):
         job.wait(logs=True)
     except KeyboardInterrupt:
         raise UserError(
-            f"{job.training_job_name} goes on; fetch the style later with "
-            f"cloud/sagemaker_fetch.py {job.training_job_name}"
+            f"{job.training_job_name} goes on; fetch the style later with {command}"
         ) from None
     except FailedStatusError:
         pass  # `fetch` tells why.

@@ -968,9 +968,15 @@ def test_the_command_has_the_settings_of_the_repository(monkeypatch):
     from fst.page import command
 
     called = []
-    monkeypatch.setattr("subprocess.call", lambda words: called.append(words) or 0)
+
+    def replaced(program, words):
+        called.append(words)
+        raise SystemExit(0)  # As of the process, which the server takes over.
+
+    monkeypatch.setattr("os.execv", replaced)
     monkeypatch.setattr("sys.argv", ["fst page", "--server.port=9000"])
-    assert command.main() == 0
+    with pytest.raises(SystemExit):
+        command.main()
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
     wanted = [
         f"--{part}.{name}={str(value).lower()}"

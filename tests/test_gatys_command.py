@@ -236,6 +236,15 @@ class TestSnapshots:
         animation = frames(tmp_path / "out" / "a_snapshots.webp")
         assert animation == [((96, 64), t) for t in (120, 120, 120, 2000)]
 
+    def test_an_image_in_their_folder_is_not_replaced(self, stylise, pictures, tmp_path):
+        photo = tmp_path / "a_snapshots" / "00001.png"
+        images.save_picture(photo, draw_photo(1, 64, 96))
+        before = photo.read_bytes()
+        done = stylise(photo, pictures / "style.png", "-o", tmp_path / "a.png", snapshots=1)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"where {photo} lies: name another --output" in done.err
+        assert photo.read_bytes() == before
+
     def test_the_animation_of_a_name_with_dots_spares_the_photo(self, stylise, pictures):
         Image.open(pictures / "content.png").save(pictures / "cat.webp", lossless=True)
         before = (pictures / "cat.webp").read_bytes()

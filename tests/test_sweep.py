@@ -330,6 +330,16 @@ def test_mistakes_are_one_line_before_any_computing(
     assert not files(tmp_path / "out")
 
 
+def test_where_the_picture_was_rescued_is_told_though_the_table_is_lost_too(
+    try_all, tmp_path, fill_disk_at, spare
+):
+    fill_disk_at(lambda path: path.parent == tmp_path / "out")
+    done = try_all("seed=1,2")
+    assert done.code == 2
+    rescued = Path(done.err.splitlines()[-1].rpartition("the picture is in ")[2])
+    assert (rescued.is_file(), rescued.is_relative_to(spare)) == (True, True)
+
+
 @pytest.mark.parametrize("full", ["sweep.png", "sweep.csv"])
 def test_one_file_that_cannot_be_written_does_not_lose_the_other(
     try_all, tmp_path, fill_disk_at, spare, full

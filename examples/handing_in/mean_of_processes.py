@@ -77,11 +77,14 @@ def learn(config, core, end, first):
 
 def name_of(config, index):
     """The style's name in the process with this index: the first one's network is the result."""
-    return f"{config.name}_{index}" if index else config.name
+    return f"{config.name}_process_{index}" if index else config.name
 
 
 def start(config, cores):
     """Starts a process on each core, and gives them with their pipes."""
+    for folder in (Path(config.output) / name_of(config, i) for i in range(1, len(cores))):
+        if (folder / "style.json").exists():  # Of an unfinished run it is not there.
+            raise errors.UserError(f"{folder}: is a finished style; give it another name first")
     spawn = multiprocessing.get_context("spawn")
     workers, ends = [], []
     for index, core in enumerate(cores):

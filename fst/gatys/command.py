@@ -27,6 +27,7 @@ def main(program="python -m fst.gatys"):
     check(config)
     runs = combinations(config.options(), parse_sweep(config.sweep)) if config.sweep else []
     unused.tell(in_gatys(config, [options for _, options in runs]))
+    quiet.quiet_pillow()
     content = images.load_rgb(config.content)
     styles = [images.load_rgb(style) for style in config.style]
     heap.keep_freed()
@@ -47,11 +48,25 @@ def check(config):
     if config.trace and os.path.isdir(config.trace):
         raise UserError(f"--trace {config.trace}: is a folder; give a file name")
     animation = Snapshots(config.output, config.snapshots).animation if config.snapshots else ""
+    if config.snapshots:
+        _check_apart(Snapshots(config.output, config.snapshots).folder, config)
     written = {"--output": config.output, "--trace": config.trace, "--snapshots": animation}
     for flag, path in written.items():
         if path:
             files.check_writable(Path(path), flag)
             _check_spares(path, flag, (config.content, *config.style))
+
+
+def _check_apart(folder, config):
+    """Raises a UserError if an image lies in the folder of the snapshots, which may replace it."""
+    for source in (config.content, *config.style):
+        if not files.is_url(source) and os.path.realpath(folder) == os.path.realpath(
+            os.path.dirname(source)
+        ):
+            raise UserError(
+                f"--snapshots would be written to {folder}, where {source} lies: name another "
+                "--output"
+            )
 
 
 def _check_spares(path, flag, sources):
@@ -121,7 +136,7 @@ class Snapshots:
     def __init__(self, output, every):
         output = Path(output)
         self._every = every
-        self._folder = output.with_name(f"{output.stem}_snapshots")
+        self.folder = output.with_name(f"{output.stem}_snapshots")
         # Not `with_suffix`, which makes cat.webp of cat.v2_snapshots.
         self.animation = output.with_name(f"{output.stem}_snapshots.webp")
         self._frames = []
@@ -129,7 +144,7 @@ class Snapshots:
     def after(self, step, best):
         """Writes a snapshot if one is due after `step`, a `fst.gatys.optimizer.Step`."""
         if self._every and (step.step == 1 or step.step % self._every == 0):
-            path = self._folder / f"{step.step:05d}.png"
+            path = self.folder / f"{step.step:05d}.png"
             images.save_picture(path, best())
             self._frames.append(path)
 

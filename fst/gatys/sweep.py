@@ -3,6 +3,7 @@
 python -m fst.gatys ... --sweep style_weight=1,4,16 content_layers=relu3_1,relu4_2
 """
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -106,8 +107,11 @@ def run_sweep(config, content, styles):
     done, interrupted = _run_all(config, axes, runs, content, styles)
     try:
         images.save_or_rescue(config.output, _draw(axes, done))
-    finally:
-        _write_table(table, axes, done)
+    except BaseException:
+        with contextlib.suppress(UserError):  # The picture's error tells where it was rescued to.
+            _write_table(table, axes, done)
+        raise
+    _write_table(table, axes, done)
     print(f"{len(done)} of {len(runs)} pictures: {config.output}, their numbers: {table}")
     if interrupted:
         return 130

@@ -1,5 +1,6 @@
 """The command `fst page`: starts the web page's server."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,8 @@ SETTINGS = {
     "client.toolbarMode": "minimal",
     "server.maxUploadSize": "50",
 }
-"""Streamlit's options, as the repository's `.streamlit/config.toml` has them: it reads that only
-where it lies in the folder that one works in."""
+"""Streamlit's options, as the repository's `.streamlit/config.toml` has them, but for the
+colours: it reads that only where it lies in the folder that one works in."""
 
 
 def main(program="fst page"):
@@ -22,4 +23,6 @@ def main(program="fst page"):
     page = Path(__file__).with_name("app.py")
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
     command = [sys.executable, "-m", "streamlit", "run", str(page), *settings, *sys.argv[1:]]
+    if os.name == "posix":
+        os.execv(command[0], command)  # So that a signal to this process ends the server.
     return subprocess.call(command)

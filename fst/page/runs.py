@@ -166,7 +166,7 @@ class Runs:
         except OSError:
             return ""
         text = data.decode(errors="replace")
-        return "\n".join(line.rpartition("\r")[2] for line in text.splitlines() if line.strip())
+        return "\n".join(line for line in text.splitlines() if line.strip())
 
     @contextlib.contextmanager
     def _alone(self):

@@ -113,15 +113,20 @@ def _blended(name, found):
     style, others = found[name], studio.partners(name, found)
     if not others:
         return style
-    other = st.selectbox("Blend with", [None, *others], format_func=_words)
+    other = st.selectbox("Blend with", [None, *others], format_func=_label)
     if other is None:
         return style
     share = st.slider(f"Share of {_words(other)}", 0.0, 1.0, 0.5, 0.05)
     return studio.blend(style, found[other], share)
 
 
+def _label(name):
+    return "nothing" if name is None else name.replace("_", " ")
+
+
 def _words(name):
-    return "nothing" if name is None else plain(name.replace("_", " "))
+    """A style's name in Markdown, which buttons and sliders take, and lists do not."""
+    return plain(_label(name))
 
 
 def _controls():
