@@ -437,6 +437,17 @@ def test_a_style_that_was_added_to_a_gallery(config, trained, tmp_path):
         assert (found["style_weight"], found["style_layers"]) == (weight, layers)
 
 
+def test_a_report_among_the_photos_is_none_of_them(tmp_path):
+    for name in ("a.png", "report/photos/a-1/fast.png", "report2/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_photo(1)).save(tmp_path / name)
+    found = list_photos([str(tmp_path)], without=[tmp_path / "report", tmp_path / "none"])
+    assert found == [str(tmp_path / "a.png"), str(tmp_path / "report2" / "b.png")]
+    inside = tmp_path / "report" / "photos"
+    assert len(list_photos([str(inside)], without=[tmp_path / "report"])) == 1
+    assert len(list_photos([str(tmp_path)], without=[tmp_path])) == 3
+
+
 def test_list_photos(photos, tmp_path):
     found = list_photos([str(photos), str(photos / "photo03.jpg"), "https://x.org/a.jpg"])
     assert len(found) == 13

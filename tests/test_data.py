@@ -369,6 +369,14 @@ def test_photos_of_unusual_names_are_trained_on_and_other_files_told(tmp_path):
     assert not photos.skipped
 
 
+def test_photos_of_the_runs_own_folder_are_not_trained_on(tmp_path):
+    for name in ("a.png", "checkpoints/x/previews/photos.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_photo(1)).save(tmp_path / name)
+    photos = open_photos(str(tmp_path), without=[tmp_path / "checkpoints"])
+    assert [photo.name for photo in photos] == ["a.png"]
+
+
 def test_no_photos_but_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("no photo")
     with pytest.raises(UserError, match=r"holds no photos \(left out: notes\.txt\)"):

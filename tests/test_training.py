@@ -41,7 +41,7 @@ from fst.training.callbacks import Previews, Progress
 from fst.training.loop import train
 from fst.training.previews import choose_previews
 from fst.training.recorders import check_balance, open_tensorboard
-from fst.training.state import State
+from fst.training.state import State, read
 from fst.training.style_images import open_styles
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_block")]
@@ -441,6 +441,17 @@ class TestPhotos:
         _, events = run_plain(options, content=str(folder))
         told = f"note: --content: {folder}: 1 file is no picture, left out: notes.txt"
         assert told in events
+
+    def test_pictures_of_styles_among_the_photos_are_not_trained_on(
+        self, options, photos, tmp_path
+    ):
+        shutil.copy(photos / "photo03.jpg", tmp_path / "a.jpg")
+        strip = tmp_path / "styles" / "other" / "previews" / "photos.jpg"
+        strip.parent.mkdir(parents=True)
+        strip.write_text("no photo: it would be skipped")
+        done, _ = run_plain(options, content=str(tmp_path), output=str(tmp_path / "styles"))
+        _, about = read(done / "training" / "state.npz")
+        assert about["skipped"] == {}
 
     def test_preview_of_a_strip_stays_small(self, options, tmp_path):
         Image.new("RGB", (600, 3), "red").save(tmp_path / "strip.png")

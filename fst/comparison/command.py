@@ -15,7 +15,12 @@ def main(program="compare.py"):
     # A stop by the system ends as Ctrl-C does: the photos that are done are kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = cli.parse(CompareConfig, program)
-    photos = list_photos(config.photos, lambda note: print(f"note: {note}", file=sys.stderr))
+    quiet.quiet_pillow()
+
+    def tell(note):
+        print(f"note: {note}", file=sys.stderr)
+
+    photos = list_photos(config.photos, tell, without=[config.output])
     unused.tell(in_comparison(config))
     heap.keep_freed()
     quiet.quiet_tensorflow()

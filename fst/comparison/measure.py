@@ -182,7 +182,7 @@ class Comparison:
         stem = "".join(
             c if c.isalnum() or c in "-_" else "_" for c in Path(printed_name(source)).stem
         )
-        where = source if files.is_url(source) else str(Path(source).resolve())
+        where = source if files.is_url(source) else os.path.realpath(source)
         digest = hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()
         return self.folder / "photos" / f"{stem[:60]}-{digest[:8]}"
 
@@ -235,12 +235,13 @@ class Comparison:
         return run.trace, best
 
 
-def list_photos(given, tell=lambda note: None):
+def list_photos(given, tell=lambda note: None, without=()):
     """The photos that were given, those of folders among them, without doubles.
 
     Args:
         given: files, folders and addresses.
         tell: called with a line for each folder in which files are left out.
+        without: folders in those whose pictures are none of them, such as that of the report.
 
     Raises:
         UserError: a file or folder is missing, or a folder holds no photos.
@@ -248,7 +249,7 @@ def list_photos(given, tell=lambda note: None):
     photos = []
     for source in given:
         if not files.is_url(source) and os.path.isdir(source):
-            found, left_out = folders.look_through(source)
+            found, left_out = folders.look_through(source, without=without)
             if not found:
                 raise UserError(f"{source}: the folder holds no photos; give one that does")
             if left_out:

@@ -27,7 +27,7 @@ def find_images(folder, recursive=True):
     return look_through(folder, recursive).photos
 
 
-def look_through(folder, recursive=True):
+def look_through(folder, recursive=True, without=()):
     """Tells the pictures in a folder from the other files.
 
     A picture is what is called as one, which need not be opened for that: whether it can be read is
@@ -37,6 +37,8 @@ def look_through(folder, recursive=True):
     Args:
         folder: where to look.
         recursive: also in its subfolders.
+        without: folders to pass over with all that is in them, such as that of the results, where
+            they are there; not `folder` itself.
 
     Returns:
         `Found`.
@@ -52,19 +54,24 @@ def look_through(folder, recursive=True):
     def refuse(error):
         raise UserError(f"{error.filename}: the folder cannot be read: {files.reason_of(error)}")
 
-    found, seen = Found([], []), set()
+    found = Found([], [])
+    seen = {_identity(path) for path in without if os.path.isdir(path)} - {_identity(folder)}
     for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        status = os.stat(here)
-        if (status.st_dev, status.st_ino) in seen:
+        if _identity(here) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(_identity(here))
         # In place, which is how os.walk is told where to go on.
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
         for path in (Path(here, name) for name in names if not name.startswith(".")):
             called = path.suffix.lower() in EXTENSIONS
             (found.photos if called or _begins_as_picture(path) else found.left_out).append(path)
     return Found(sorted(found.photos), sorted(found.left_out))
+
+
+def _identity(folder):
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def left_out_words(paths, folder):

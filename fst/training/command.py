@@ -31,6 +31,7 @@ def run(config, infer="python infer.py"):
         packages.need("tensorboard", "‹tensorboard›")  # Now: TensorFlow takes seconds to load.
     unused.tell(in_training(config))
     heap.keep_freed()
+    quiet.quiet_pillow()
     quiet.quiet_tensorflow()
     from fst.console.progress import Reporter
     from fst.training.loop import train

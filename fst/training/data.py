@@ -29,7 +29,7 @@ _LOADING = min(8, os.cpu_count() or 1)  # Photos at a time: one takes 10 ms of a
 _AHEAD = 2  # Batches that wait.
 
 
-def open_photos(content, *, holdout=0, seed=1):
+def open_photos(content, *, holdout=0, seed=1, without=()):
     """Opens the content photos named by `--content`.
 
     Args:
@@ -37,6 +37,8 @@ def open_photos(content, *, holdout=0, seed=1):
             the package and others (`fst.media.samples`).
         holdout: photos to keep out of training, for measuring; at most a tenth of them all.
         seed: seed of the order.
+        without: folders in a folder of photos whose pictures are none of them, such as that of the
+            trained styles.
 
     Returns:
         `FilePhotos` or `TfdsPhotos`.
@@ -48,7 +50,7 @@ def open_photos(content, *, holdout=0, seed=1):
         return SamplePhotos(seed=seed)
     if content.startswith(TFDS_PREFIX):
         return TfdsPhotos(content[len(TFDS_PREFIX) :], holdout=holdout, seed=seed)
-    return FolderPhotos(content, holdout=holdout, seed=seed)
+    return FolderPhotos(content, holdout=holdout, seed=seed, without=without)
 
 
 class Photo(NamedTuple):
@@ -247,16 +249,16 @@ class FilePhotos(_ListedPhotos):
 
 
 class FolderPhotos(FilePhotos):
-    """The photos of a folder and of the folders in it."""
+    """The photos of a folder and of the folders in it, but for those of `without`."""
 
-    def __init__(self, folder, *, holdout=0, seed=1):
+    def __init__(self, folder, *, holdout=0, seed=1, without=()):
         self.folder = Path(folder)
         if not os.path.isdir(folder):
             raise UserError(
                 f"‹content›: there is no folder '{folder}'; name a folder of photos, or "
                 "tfds:NAME (data/README.md tells where to get some)"
             )
-        paths, left_out = folders.look_through(self.folder)
+        paths, left_out = folders.look_through(self.folder, without=without)
         if not paths:
             others = f" (left out: {folders.names_of(left_out, self.folder)})" if left_out else ""
             raise UserError(f"‹content›: the folder '{folder}' holds no photos{others}")

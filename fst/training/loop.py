@@ -255,7 +255,9 @@ def _tell_of_other_photos(target, config, on_event):
 
 def _open_photos(config, given):
     if given is None:
-        return open_photos(config.content, holdout=config.holdout, seed=config.seed)
+        # Previews of this and of other styles would become photos of a run that goes on.
+        ours = (config.output, Path(config.output) / config.name)
+        return open_photos(config.content, holdout=config.holdout, seed=config.seed, without=ours)
     return take_photos(given, holdout=config.holdout, seed=config.seed)
 
 
