@@ -187,7 +187,8 @@ def export(config):
     trained = _wanted(config)
     place = Path(config.output) if config.output else _place(trained, config.format)
     folder = config.format == "saved_model"
-    _check_place(place, folder)
+    with files.writing(f"‹output› {place}", "name another"):
+        _check_place(place, folder)
     if folder:
         files.check_utf8(place, "‹output›")
     files.check_writable(place, "‹output›", folder=folder)

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -571,3 +572,14 @@ def test_an_export_does_not_take_the_place_of_the_folder_one_is_in(trained, tmp_
     done = export(trained.folder, "-o", ".")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "--output .: is the folder you are in; name a new folder" in done.err
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(trained, tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(Path, "iterdir", denied)
+    done = export(trained.folder, "-o", tmp_path / "closed")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "closed: cannot be written: Permission denied; name another" in done.err

@@ -2,6 +2,7 @@
 
 import os
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import films
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fst.errors import UserError
-from fst.media import animation, clip, hdr, video
+from fst.media import animation, clip, hdr, sound, video
 from fst.words import plural
 
 pytestmark = pytest.mark.slow
@@ -756,3 +757,10 @@ def test_the_side_data_of_a_real_file_is_read(tmp_path):
         with clip.Clip(tmp_path / "a.mkv") as film:
             (frame,) = film.frames(None)
             assert hdr.peak_of(frame.side_data) == peak
+
+
+@pytest.mark.parametrize(("strict", "kept"), [(True, [0, 4, 8]), (False, [0, 4, 4, 8])])
+def test_sound_that_comes_again_is_copied_once_where_the_container_wants_that(strict, kept):
+    track = sound._Copied("stream", strict)
+    packets = [SimpleNamespace(size=1, pts=time, dts=time) for time in (0, 4, 4, 3, 8)]
+    assert [packet.dts for given in packets for packet in track.take(given)] == kept

@@ -989,6 +989,19 @@ def test_exif_survives_saving_and_is_turned_once_only(tmp_path, suffix):
     assert exif.get_ifd(0x8825)[2] == (48.0, 8.0, 30.5)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_names_in_exif_keep_their_letters(tmp_path, suffix, encoding):
+    exif = Image.Exif()
+    exif[0x013B] = exif[0x8298] = "© Jörg".encode(encoding)
+    source = images.load_picture("memory", encode(GRADIENT, "JPEG", exif=exif))
+    images.save_picture(tmp_path / f"a{suffix}", source.rgb, exif=source.exif)
+    with Image.open(tmp_path / f"a{suffix}") as saved:
+        found = saved.getexif()
+    for tag in (0x013B, 0x8298):  # Pillow reads all as Latin-1.
+        assert found[tag].encode("latin-1").decode(encoding) == "© Jörg"
+
+
 @pytest.mark.parametrize("suffix", [".bmp", ".gif"])
 def test_formats_without_exif_ignore_it(tmp_path, suffix):
     images.save_picture(tmp_path / f"a{suffix}", GRADIENT, exif=exif_with(1).tobytes())

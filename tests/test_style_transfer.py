@@ -287,7 +287,7 @@ def test_state_of_the_older_format_is_refused(photos, style, vgg_file, tmp_path)
     sha = open_styles(config)[0].sha256
     old = {"config": config.to_json(), "styles": [sha], "step": 2, "seconds": 1.0, "skipped": {}}
     np.savez(folder / "state.npz", about=json.dumps(old), network0=np.zeros(3))
-    with pytest.raises(UserError, match=r"is a state of format 1.*overwrite") as error:
+    with pytest.raises(UserError, match=r"is a state of format 1.*remove it") as error:
         train(config)
     assert "\n" not in str(error.value)
 

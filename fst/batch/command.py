@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 
-from fst import catalogue
+from fst import catalogue, files
 from fst.batch import inference, plan
 from fst.batch.process import prepare_for
 from fst.batch.unused import in_inference
@@ -53,7 +53,7 @@ def show(config, jobs):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for job in jobs:
         if job.renamed:
-            print(f"note: {job.name} becomes {job.target}", file=sys.stderr)
+            print(f"note: {job.name} becomes {files.shown(job.target)}", file=sys.stderr)
     failed, notes = 0, collections.Counter()
     with (
         Progress(len(jobs), "photo") as progress,
@@ -87,7 +87,7 @@ def summary(config, jobs, todo, failed):
     """The line that ends a run."""
     done = len(todo) - failed
     place = jobs[0].target if len(jobs) == 1 else config.output
-    parts = [f"{done} of {len(jobs)} stylised into {place}"]
+    parts = [f"{done} of {len(jobs)} stylised into {files.shown(place)}"]
     if len(todo) < len(jobs):
         parts.append(f"{len(jobs) - len(todo)} skipped, there already")
     if failed:

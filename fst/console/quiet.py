@@ -25,8 +25,12 @@ def quiet_tensorflow():
         return
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     sys.stderr.flush()
+    try:
+        notes = tempfile.TemporaryFile()  # noqa: SIM115  closed with the block below
+    except OSError:  # The disk is full, which is told where something is to be written.
+        return
     wanted, terminal = True, os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with notes:
         os.dup2(notes.fileno(), 2)
         try:
             import tensorflow as tf

@@ -372,7 +372,7 @@ def _portable_exif(image, keep_private):
         # when their entry is deleted, and a camera's thumbnail shows the photo as it was.
         kept = Image.Exif()
         wanted = _KEPT_TAGS + (_PRIVATE_TAGS if keep_private else ())
-        kept.update({tag: exif[tag] for tag in wanted if tag in exif})
+        kept.update({tag: _as_stored(exif[tag]) for tag in wanted if tag in exif})
         folder = dict(exif.get_ifd(_EXIF_FOLDER))
         wanted = set(folder) - _STALE_EXIF_TAGS if keep_private else _KEPT_EXIF_TAGS
         if folder := {tag: value for tag, value in folder.items() if tag in wanted}:
@@ -385,6 +385,15 @@ def _portable_exif(image, keep_private):
     if data and len(data) > 65_000:  # A JPEG has room for 65533 bytes.
         return None, "EXIF too long, left out"
     return data, None
+
+
+def _as_stored(value):
+    """A value of EXIF as Pillow writes it unchanged: of a text that it has read, the very bytes.
+
+    Pillow reads every byte as Latin-1 and writes all that is no ASCII as question marks, such as
+    the letters of most names, which are in UTF-8.
+    """
+    return value.encode("latin-1") if isinstance(value, str) else value
 
 
 def _split_alpha(image):
@@ -630,7 +639,15 @@ def encode(rgb, file_format, alpha=None, *, quality=92, exif=None):
         "WEBP": {"quality": quality, "exact": True},
     }.get(file_format, {})
     if exif and file_format not in ("BMP", "GIF"):
-        options["exif"] = exif
+        options["exif"] = _for_tiff(exif) if file_format == "TIFF" else exif
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def _for_tiff(data):
+    """EXIF's bytes as Pillow takes them for a TIFF, where it reads and writes them once more."""
+    exif = Image.Exif()
+    exif.load(data)
+    exif.update({tag: _as_stored(value) for tag, value in exif.items()})
+    return exif

@@ -38,7 +38,7 @@ def add_track(av, out, muxer, sound, end=None):
     cut = any(left_out) and (all(left_out) or _is_cut(sound, left_out))
     known = codec in (_KNOWN.get(muxer) or out.supported_codecs)
     if known and not cut and _takes(av, muxer, sound):
-        return _Copied(out.add_stream_from_template(sound)), None
+        return _Copied(out.add_stream_from_template(sound), strict=muxer in ("mp4", "mov")), None
     fitting = _fitting(av, "libopus" if muxer == "webm" else "aac", sound.codec_context)
     if fitting is None:
         return None, f"sound left out: {codec} of this kind can be neither kept nor converted"
@@ -47,20 +47,24 @@ def add_track(av, out, muxer, sound, end=None):
 
 
 class _Copied:
-    """A track that is copied."""
+    """A track that is copied; `strict`, if its container refuses two packets of one time."""
 
-    def __init__(self, stream):
-        self.stream = stream
+    def __init__(self, stream, strict):
+        self.stream, self._strict = stream, strict
         self._last = None
 
     def take(self, packet):
         time = packet.pts if packet.dts is None else packet.dts
-        # An empty packet ends the stream. Times that run back are of a damaged file.
-        if not packet.size or time is None or (self._last is not None and time < self._last):
+        # An empty packet ends the stream. Times that run back are of a damaged file, or of pieces
+        # laid end to end.
+        if not packet.size or time is None or not self._follows(time):
             return []
         packet.dts = self._last = time
         packet.stream = self.stream
         return [packet]
+
+    def _follows(self, time):
+        return self._last is None or time > self._last or (time == self._last and not self._strict)
 
     def rest(self):
         return []
