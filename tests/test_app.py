@@ -800,6 +800,7 @@ def test_a_visitor_stylises_and_downloads(tab):
 def test_a_visitor_chooses_a_style_seen_on_their_photo_and_blends_it(tab):
     sample = shown(tab)
     thumbnail = tab.locator(".st-key-styles img")
+    thumbnail.nth(4).wait_for()  # They come one after the other.
     assert thumbnail.count() == 5
     before = [thumbnail.nth(index).get_attribute("src") for index in range(5)]
     assert len(set(before)) == 5  # None is the photo itself, which all were at first.
