@@ -47,10 +47,11 @@ def check(config):
             raise UserError("--trace and --snapshots are for one picture: leave them or --sweep")
     if config.trace and os.path.isdir(config.trace):
         raise UserError(f"--trace {config.trace}: is a folder; give a file name")
-    animation = Snapshots(config.output, config.snapshots).animation if config.snapshots else ""
+    written = {"--output": config.output, "--trace": config.trace}
     if config.snapshots:
-        _check_apart(Snapshots(config.output, config.snapshots).folder, config)
-    written = {"--output": config.output, "--trace": config.trace, "--snapshots": animation}
+        snapshots = Snapshots(config.output, config.snapshots)
+        _check_apart(snapshots.folder, config)
+        written["--snapshots"] = snapshots.animation
     for flag, path in written.items():
         if path:
             files.check_writable(Path(path), flag)

@@ -57,10 +57,11 @@ def look_through(folder, recursive=True, without=()):
     found = Found([], [])
     seen = {_identity(path) for path in without if os.path.isdir(path)} - {_identity(folder)}
     for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        if _identity(here) in seen:
+        identity = _identity(here)
+        if identity in seen:
             folders.clear()
             continue
-        seen.add(_identity(here))
+        seen.add(identity)
         # In place, which is how os.walk is told where to go on.
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if recursive else []
         for path in (Path(here, name) for name in names if not name.startswith(".")):
