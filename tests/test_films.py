@@ -629,6 +629,13 @@ def test_lists_of_other_files_and_texts_are_no_videos(tmp_path):
             video.stylise_video(tmp_path / name, tmp_path / "b.mp4", same)
 
 
+def test_an_icon_is_no_video(tmp_path):
+    Image.new("RGB", (32, 32), (200, 100, 0)).save(tmp_path / "a.ico")
+    with av.open(str(tmp_path / "a.ico")) as film:  # FFmpeg would read it.
+        assert film.streams.video
+    assert not clip.holds_video(tmp_path / "a.ico")
+
+
 # --- HDR -----------------------------------------------------------------------------------------
 
 LIGHT = [0, 0.1, 1, 5, 10, 26, 50, 100, 203, 400, 600, 1000, 4000]  # cd/m²

@@ -329,6 +329,12 @@ def test_one_bit_with_transparency():
     np.testing.assert_array_equal(picture.alpha[0], [255, 0, 255, 0, 0, 255, 0, 255])
 
 
+@pytest.mark.parametrize(("bits", "clear", "row"), [(2, 1, b"\x1b"), (4, 3, b"\x03\x4f")])
+def test_grey_of_few_bits_with_transparency(bits, clear, row):
+    picture = load(png(4, 1, bits, 0, [row], (b"tRNS", bytes([0, clear]))))
+    np.testing.assert_array_equal(picture.alpha[0], [255, 0, 255, 255])
+
+
 def test_palette_with_graded_transparency():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])

@@ -301,6 +301,13 @@ def test_pixels_that_are_not_square(tmp_path):
     assert (made["aspect"] or 1, made["size"]) == (1, (48, 64))
 
 
+@pytest.mark.parametrize(("aspect", "size"), [((16, 15), (45, 60)), ((8, 9), (48, 53))])
+def test_a_gif_has_square_pixels(tmp_path, aspect, size):
+    source = encode(tmp_path / "a.mp4", moving(2, 48, 60), sample_aspect_ratio=Fraction(*aspect))
+    video.stylise_video(source, tmp_path / "b.gif", same)
+    assert stream_of(tmp_path / "b.gif")["size"] == size
+
+
 @pytest.mark.parametrize("matrix", list(MATRICES))
 @pytest.mark.parametrize("full_range", [1, 2])
 def test_colours_come_through_every_matrix_and_range(tmp_path, matrix, full_range):

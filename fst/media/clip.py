@@ -30,7 +30,7 @@ _WIDE = {9: "bt2020", 11: "smpte431", 12: "smpte432"}  # primaries; the last two
 PRECISE = ("BICUBIC", "ACCURATE_RND", "FULL_CHR_H_INT", "FULL_CHR_H_INP")
 
 # What FFmpeg also calls a film: lists of other files, text drawn on a screen, and single pictures.
-_NO_FILMS = {"concat", "hls", "dash", "imf", "tty", "image2", "gif", "apng"}
+_NO_FILMS = {"concat", "hls", "dash", "imf", "tty", "image2", "gif", "apng", "ico", "fits", "iff"}
 # Those whose times may begin again in the middle, and those without times of being shown.
 _RESTARTING = {"mpegts", "mpeg"}
 _UNTIMED = {"avi"}

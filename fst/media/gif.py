@@ -7,6 +7,8 @@ so some frames are left out and the rest scaled down.
 import contextlib
 from fractions import Fraction
 
+from fst.media import images
+
 MAX_SIDE = 640
 """The longest side, px, unless another is asked for: a second of 640x360 px takes some MB."""
 
@@ -29,7 +31,7 @@ class Gif:
     def __init__(self, av, path, original):
         self._av, self._original = av, original
         self._out = av.open(f"file:{path}", "w", format="gif", options={"loop": "0"})
-        self._stream = self._palette = None
+        self._stream = self._palette = self._sides = None
         self._end = 0
         self.began = False
         self.notes = ["a GIF has 256 colours for each picture"]
@@ -58,6 +60,9 @@ class Gif:
         """Adds uint8 `[h, w, 3]` at the time of `frame`, which it is made from."""
         if not self.began:
             self._begin(*rgb.shape[:2])
+        height, width = self._sides
+        if rgb.shape[:2] != self._sides:
+            rgb = images.resize(rgb, height, width)
         picture = self._av.VideoFrame.from_ndarray(rgb, format="rgb24")
         picture.pts, picture.time_base = frame.pts, self._original.time_base
         self._palette.push(picture)
@@ -84,6 +89,14 @@ class Gif:
             self._out.close()
 
     def _begin(self, height, width):
+        # A GIF has square pixels: the longer side of the original's is made shorter, not the other
+        # longer, so that no side grows beyond what was asked for.
+        wide = self._original.aspect
+        if wide > 1:
+            height = max(1, round(height / wide))
+        else:
+            width = max(1, round(width * wide))
+        self._sides = height, width
         self._stream = self._out.add_stream("gif", rate=100)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = "pal8"

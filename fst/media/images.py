@@ -309,6 +309,7 @@ def _open(data, name, enough=None):
                 f"{name}: {width} x {height} px is too small; a side needs {MIN_SIDE} px"
             )
         image.draft(None, (enough, enough))
+    _widen_clear_grey(image)
     image.load()
     return image
 
@@ -324,6 +325,18 @@ def _open_head(data, name):
     if image.width * image.height > MAX_PIXELS:
         raise _too_many_pixels(name)
     return image
+
+
+def _widen_clear_grey(image):
+    """Makes the transparent grey of a PNG of 2 or 4 bits one of the 8 that it is decoded to.
+
+    Pillow widens the pixels alone, so that no pixel would match. Of one bit it widens both.
+    """
+    clear = image.info.get("transparency")
+    if image.format != "PNG" or image.mode != "L" or not isinstance(clear, int):
+        return
+    widths = {"L;2": 255 // 3, "L;4": 255 // 15}
+    image.info["transparency"] = clear * widths.get(image.tile[0].args, 1)
 
 
 @functools.cache
