@@ -26,9 +26,9 @@ import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
-from fst.config import TrainingConfig, default_vgg_weights
+from fst.config import EMBEDDED, LIGHT, TrainingConfig, default_vgg_weights
 from fst.console import heap
-from fst.models.perceptual import keras_layer_name
+from fst.models.vgg19 import keras_layer_name, load_network
 from fst.training.card import device_name
 from fst.training.data import open_photos
 from fst.training.loop import TrainingStep
@@ -38,7 +38,10 @@ _WARM_UP = 3  # steps before the clock starts: the first one traces the graph
 
 def flop_per_image(config, network):
     """Floating-point operations of a training step for one picture, by part."""
-    vgg = keras.applications.VGG19(include_top=False, weights=None)
+    light = config.loss_network == LIGHT
+    vgg = (
+        load_network(LIGHT) if light else keras.applications.VGG19(include_top=False, weights=None)
+    )
     vgg_layers = convolutions(vgg, config.crop_size)
 
     def depth(names):  # As deep as the deepest of them.
@@ -93,6 +96,12 @@ def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--content", help="folder of photos or tfds:NAME; drawn when not given")
     parser.add_argument("--vgg-weights", default=default_vgg_weights(), help="as for train.py")
+    parser.add_argument(
+        "--loss-network",
+        default="full",
+        choices=("light", "full"),
+        help="light: with --vgg-weights embedded",
+    )
     parser.add_argument("--precision", default="float32", help="as for train.py")
     parser.add_argument("--xla", default="auto", choices=("auto", "on", "off"))
     parser.add_argument("--steps", type=int, default=20, help="steps to measure")
@@ -110,6 +119,7 @@ def measure(arguments, folder):
         "style.jpg",
         content=arguments.content or str(folder),
         vgg_weights=arguments.vgg_weights,
+        loss_network=arguments.loss_network if arguments.vgg_weights == EMBEDDED else "full",
         precision=arguments.precision,
         xla=arguments.xla,
         steps=1_000_000,  # Photos are read on to the end, as in a long run.
@@ -129,6 +139,7 @@ def measure(arguments, folder):
         "cpu": cpu_model(),
         "device": device_name(),
         "versions": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
+        "loss_network": config.loss_network,
         "precision": config.precision,
         "xla": config.xla,
         **{name: getattr(arguments, name) for name in ("crop_size", "batch_size", "steps")},

@@ -49,6 +49,10 @@ EMBEDDED = "embedded"
 """What `--vgg-weights` calls the VGG19 that comes with the package, down to `EMBEDDED_END`."""
 
 EMBEDDED_END = "relu4_2"
+
+LIGHT = "light"
+"""What `load_vgg19` calls the light network of nearly the embedded one's features."""
+
 IMAGENET = "imagenet"
 """What `--vgg-weights` calls the whole VGG19, which Keras downloads once."""
 
@@ -124,7 +128,7 @@ class TrainingConfig(metaclass=WithPresets):
     one, in up to an hour on a CPU. fine: for a GPU, the paper's 40,000 steps at 256 px, batch 4.
     Options that you give replace its values."""
 
-    steps: int = 140
+    steps: int = 160
     """Training steps."""
 
     batch_size: int = 1
@@ -200,6 +204,11 @@ class TrainingConfig(metaclass=WithPresets):
     )
     """VGG19 weights: embedded (in the package, down to relu4_2), imagenet (all layers, downloaded
     once by Keras) or a file. The default can be set by the variable FST_VGG19_WEIGHTS."""
+
+    loss_network: Literal["light", "full"] = "light"
+    """What the steps take the losses by. light: a network of nearly VGG19's features and 2/5 of its
+    arithmetic, where --vgg-weights is embedded. full: VGG19, which measures the finished style in
+    any case."""
 
     holdout: int = 32
     """Photos to keep out of training (at most a tenth of all). style.json has their losses."""
@@ -484,8 +493,9 @@ class StylesConfig:
 PRESETS = {
     "instant": {},
     "draft": {"steps": 300, "crop_size": 192, "photo_size": 224},
-    "standard": {"steps": 3000, "crop_size": 192, "photo_size": 224},
+    "standard": {"steps": 3000, "crop_size": 192, "photo_size": 224, "loss_network": "full"},
     "fine": {
+        "loss_network": "full",
         "steps": 40_000,
         "batch_size": 4,
         "crop_size": 256,

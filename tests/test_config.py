@@ -389,7 +389,7 @@ def test_python_and_the_command_line_mean_the_same_by_a_preset():
 
 
 def test_what_python_gives_wins_over_the_preset():
-    assert TrainingConfig("style.jpg", preset="fine", steps=140).steps == 140  # The usual number.
+    assert TrainingConfig("style.jpg", preset="fine", steps=160).steps == 160  # The usual number.
     assert TrainingConfig("style.jpg", "", "a", "out", "draft", 7).steps == 7
 
 

@@ -10,12 +10,13 @@ import pytest
 from conftest import ROOT
 from tiny import tiny_options
 
-from data import make_vgg19
+import fst
+from data import make_light_vgg19, make_vgg19
 from fst.comparison.measure import CompareConfig
-from fst.config import EMBEDDED, IMAGENET, TrainingConfig, default_vgg_weights
+from fst.config import EMBEDDED, IMAGENET, LIGHT, TrainingConfig, default_vgg_weights
 from fst.errors import UserError
 from fst.gatys.options import GatysConfig, GatysOptions
-from fst.models import vgg19
+from fst.models import perceptual, vgg19
 from fst.models.perceptual import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss, load_vgg19
 
 
@@ -140,6 +141,109 @@ def test_their_features_are_those_of_the_real_ones(embedded, real_vgg):
     assert errors.shape == (2, 5)
     assert errors.max() < 1e-4
     assert errors.min() > 0
+
+
+# --- The light network ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def light():
+    return load_vgg19(LIGHT)
+
+
+def arithmetic(network):
+    """Products for each pixel of the picture, over all convolutions."""
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            side = 2 ** (int(layer.name[5]) - 1)  # Each block has half the one before's.
+            total += np.prod(layer.kernel.shape) / side**2
+    return total
+
+
+def test_the_light_network_has_the_layers_and_less_arithmetic(embedded, light):
+    assert vgg19.LIGHT_PATH.stat().st_size < 2_000_000
+    full, ours = embedded.network, light.network
+    kept = [layer.name for layer in ours.layers if not layer.name.endswith("_narrow")]
+    assert kept[1:] == [layer.name for layer in full.layers][1:]
+    assert arithmetic(ours) < 0.4 * arithmetic(full)
+    assert ours.trainable_weights == []
+
+
+def test_the_light_networks_features_are_nearly_those_of_the_package(embedded, light):
+    """Measured 0.003 for the Gram matrices and 0.02 for relu4_2 (docs/training.md)."""
+    from skimage import data
+
+    photos = np.stack([data.astronaut()[:256, :256], data.coffee()[:256, :256]]).astype(np.float32)
+    found = make_light_vgg19.errors_of(embedded, light, photos)
+    assert found.shape == (2, 5)
+    assert (found[:, :4] < 0.02).all()
+    assert (found[:, 4] < 0.04).all()
+    assert found.min() > 0
+
+
+def test_the_light_file_says_whose_weights_they_are():
+    with np.load(vgg19.LIGHT_PATH) as file:
+        assert "a light form of: VGG19" in str(file["about"])
+        assert "Simonyan" in str(file["about"])
+    assert vgg19.LIGHT_PATH.name in (ROOT / "NOTICE").read_text()
+
+
+def small_vgg(rank):
+    """Two layers, the second with responses in a plane of so many dimensions."""
+    network = vgg19._build(vgg19.NAMES[:2], "max", "glorot_uniform")
+    random = np.random.default_rng(3)
+    kernel = random.normal(0, 0.05, (3, 3, 64, rank)) @ random.normal(0, 1, (rank, 64))
+    network.get_layer("block1_conv2").set_weights([kernel, random.normal(0, 0.1, 64)])
+    return network
+
+
+@pytest.mark.parametrize(("rank", "count", "least", "most"), [(8, 8, 0, 1e-3), (40, 8, 0.02, 1)])
+def test_the_light_layers_are_as_near_as_their_channels_let_them(
+    tmp_path, rank, count, least, most
+):
+    network = small_vgg(rank)
+    pictures = np.concatenate([picture(seed, 24) for seed in range(6)])
+    made = make_light_vgg19.make(network, pictures, {"block1_conv2": count})
+    vgg19.write_quantised(tmp_path / "light.npz", made, "a test")
+    found = vgg19.load_network(str(tmp_path / "light.npz"))
+    assert found.get_layer("block1_conv2_narrow").kernel.shape == (3, 3, 64, count)
+    pixels = keras.applications.vgg19.preprocess_input(picture(9, 24).copy())
+    wanted, got = network(pixels), found(pixels)
+    error = float(np.square(got - wanted).sum() / np.square(wanted).sum())
+    assert least <= error < most
+
+
+def test_the_steps_are_light_and_the_card_is_measured_by_all(photos, style, tmp_path, monkeypatch):
+    taken = []
+
+    def load(weights=None, precision="float32", pooling="max"):
+        taken.append(weights)
+        return load_vgg19(weights, precision, pooling)
+
+    monkeypatch.setattr(perceptual, "load_vgg19", load)
+    options = tiny_options(photos, style, EMBEDDED, tmp_path, steps=1, holdout=1)
+    trained = fst.train(TrainingConfig(**options), on_event=lambda line: None)
+    assert trained.read_card()["held_out_losses"]
+    assert taken == [LIGHT, EMBEDDED]
+
+
+@pytest.mark.parametrize("options", [{"loss_network": "full"}, {"preset": "standard"}, {}])
+def test_the_steps_are_by_the_weights_that_are_named(vgg_file, options):
+    from fst.training.loop import build_loss
+
+    weights = EMBEDDED if options else vgg_file
+    config = TrainingConfig("s.jpg", vgg_weights=str(weights), **options)
+    loss = build_loss(config, [picture(1)[0]], light=True)
+    wanted = load_vgg19(str(weights)).network.count_params()
+    assert loss._features.network.count_params() == wanted
+
+
+def test_a_damaged_light_file_is_told(monkeypatch, tmp_path):
+    (tmp_path / "light.npz").write_bytes(vgg19.LIGHT_PATH.read_bytes()[:100_000])
+    monkeypatch.setattr(vgg19, "LIGHT_PATH", tmp_path / "light.npz")
+    with pytest.raises(UserError, match=r"light\.npz cannot be read .*; install fst again"):
+        load_vgg19(LIGHT)
 
 
 # --- Which are taken -----------------------------------------------------------------------------

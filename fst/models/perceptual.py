@@ -24,6 +24,7 @@ from keras import ops
 from fst.config import (
     EMBEDDED,
     IMAGENET,
+    LIGHT,
     WEIGHTS_VARIABLE,
     LossDefaults,
     LossForm,
@@ -44,8 +45,9 @@ def load_vgg19(weights=None, precision="float32", pooling="max"):
     """`Vgg19Features` with trained weights, found as the user said.
 
     Args:
-        weights: `"embedded"`, those of the package, down to relu4_2; `"imagenet"`, all layers,
-            Keras's own copy, downloaded once; or a file. Where None are named: the file that the
+        weights: `"embedded"`, those of the package, down to relu4_2; `"light"`, a network of nearly
+            the same features that takes 2/5 of the arithmetic; `"imagenet"`, all layers, Keras's
+            own copy, downloaded once; or a file. Where None are named: the file that the
             variable FST_VGG19_WEIGHTS names if it is set, else the embedded ones.
         precision, pooling: see `Vgg19Features`.
 
@@ -55,7 +57,7 @@ def load_vgg19(weights=None, precision="float32", pooling="max"):
     """
     _check_pooling(pooling)
     weights = weights or default_vgg_weights()
-    if weights not in (EMBEDDED, IMAGENET) and not os.path.isfile(weights):
+    if weights not in (EMBEDDED, LIGHT, IMAGENET) and not os.path.isfile(weights):
         raise UserError(
             f"{_who_named(weights)}: there is no file '{weights}'; give {EMBEDDED}, {IMAGENET}, or "
             f"VGG19's weights without top as Keras stores them ({vgg19.URL})"
@@ -72,9 +74,10 @@ def _who_named(weights):
 
 
 def _why_not_loaded(weights, reason):
-    if weights == EMBEDDED:
+    if weights in (EMBEDDED, LIGHT):
+        path = vgg19.EMBEDDED_PATH if weights == EMBEDDED else vgg19.LIGHT_PATH
         return (
-            f"‹vgg_weights› {EMBEDDED}: {vgg19.EMBEDDED_PATH} cannot be read ({reason}); install "
+            f"‹vgg_weights› {weights}: {path} cannot be read ({reason}); install "
             f"fst again, or use ‹vgg_weights› {IMAGENET} or a file"
         )
     if weights != IMAGENET:
@@ -90,9 +93,9 @@ class Vgg19Features:
     """The feature maps of a frozen VGG19, only as deep as each call needs.
 
     Args:
-        weights: `"embedded"`, `"imagenet"`, or the path of a weights file in Keras's VGG19 layout
-            without top or of `data/make_vgg19.py`; None leaves the weights random, which serves
-            tests of shapes alone.
+        weights: `"embedded"`, `"light"`, `"imagenet"`, or the path of a weights file in Keras's
+            VGG19 layout without top or of `data/make_vgg19.py`; None leaves the weights random,
+            which serves tests of shapes alone.
         precision: Keras dtype policy of the convolutions; `"auto"` as `--precision`.
         pooling: `"max"`, as VGG19 was trained, or `"average"`, with which Gatys et al. (section 2)
             found the pictures slightly more appealing.

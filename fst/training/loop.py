@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from fst import checkpoint, collection, files, packages
-from fst.config import NOTHING, TrainingConfig
+from fst.config import EMBEDDED, LIGHT, NOTHING, TrainingConfig
 from fst.errors import UserError
 from fst.export import export_styles
 from fst.models import perceptual
@@ -74,7 +74,7 @@ class TrainingStep:
                 self.network = build_network(config.width, precision, count, config.seed)
             if config.learn == "style":
                 freeze_convolutions(self.network)
-            self.loss = given.loss or build_loss(config, styles, precision)
+            self.loss = given.loss or build_loss(config, styles, precision, light=True)
             self.model = StyleTransfer(
                 self.network,
                 self.loss,
@@ -412,13 +412,15 @@ def _held_interrupts():
             signal.signal(number, signal.default_int_handler)
 
 
-def build_loss(config, styles, precision="float32", kind=perceptual.PerceptualLoss):
+def build_loss(config, styles, precision="float32", kind=perceptual.PerceptualLoss, light=False):
     """The `PerceptualLoss` that `config` describes, for style images `[H, W, 3]`.
 
-    `kind` is the class, a subclass for a loss of one's own.
+    `kind` is the class, a subclass for a loss of one's own; `light` says that it is for the steps,
+    for which `config` may want the light network.
     """
+    light = light and config.loss_network == LIGHT and config.vgg_weights == EMBEDDED
     return kind(
-        perceptual.load_vgg19(config.vgg_weights, precision),
+        perceptual.load_vgg19(LIGHT if light else config.vgg_weights, precision),
         styles,
         separate=True,
         content_weight=config.content_weight,
