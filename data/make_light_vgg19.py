@@ -78,14 +78,20 @@ def collect(photos, paintings=None, count=48, skip=0):
 
     Returns:
         float32 `[N, 192, 192, 3]`, 0-255.
+
+    Raises:
+        UserError: a folder is empty or not there, or a file in it is no picture.
     """
+    for folder in filter(None, (photos, paintings)):
+        if not Path(folder).is_dir() or not any(Path(folder).iterdir()):
+            raise errors.UserError(f"{folder}: is no folder of pictures")
     paths = sorted(path for path in Path(photos).rglob("*") if path.is_file())
     stylise = [fst.load(name, ROOT / "checkpoints") for name in STYLES]
     found = []
-    for index, path in enumerate(paths[skip :: len(paths) // count][:count]):
+    for index, path in enumerate(paths[skip :: max(1, len(paths) // count)][:count]):
         photo = images.load_rgb(path)[:_SIDE, :_SIDE].astype(np.float32)
         found += [photo, stylise[index % len(stylise)](photo)]
-    for path in sorted(Path(paintings).iterdir()) if paintings else ():
+    for path in sorted(Path(paintings).iterdir()) if paintings else []:
         found.append(images.load_rgb(path, 512)[:_SIDE, :_SIDE].astype(np.float32))
     return np.stack([picture for picture in found if picture.shape == (_SIDE, _SIDE, 3)])
 
