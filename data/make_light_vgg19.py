@@ -93,7 +93,10 @@ def collect(photos, paintings=None, count=48, skip=0):
         found += [photo, stylise[index % len(stylise)](photo)]
     for path in sorted(Path(paintings).iterdir()) if paintings else []:
         found.append(images.load_rgb(path, 512)[:_SIDE, :_SIDE].astype(np.float32))
-    return np.stack([picture for picture in found if picture.shape == (_SIDE, _SIDE, 3)])
+    large = [picture for picture in found if picture.shape == (_SIDE, _SIDE, 3)]
+    if not large:
+        raise errors.UserError(f"{photos}: holds too few pictures of {_SIDE} x {_SIDE} px and more")
+    return np.stack(large)
 
 
 def make(network, pictures, channels):
