@@ -382,7 +382,7 @@ def plain_loss(monkeypatch):
 
     from fst.training import loop
 
-    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_: PlainLoss(len(styles)))
+    monkeypatch.setattr(loop, "build_loss", lambda config, styles, *_, **__: PlainLoss(len(styles)))
 
 
 @pytest.fixture

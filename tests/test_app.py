@@ -223,7 +223,7 @@ def test_a_picture_and_a_button_are_all_it_takes(learning, started):
         "width": 4,
         "style_weight": 8.0,
         "style_size": 768,
-        "preview_every": 28,
+        "preview_every": 32,
     }
 
 
@@ -259,7 +259,7 @@ def test_where_there_is_no_gallery_the_shipped_one_does(learning, started, style
 
 
 @pytest.mark.parametrize(
-    ("preset", "every"), [("instant", 28), ("draft", 60), ("standard", 250), ("fine", 1000)]
+    ("preset", "every"), [("instant", 32), ("draft", 60), ("standard", 250), ("fine", 1000)]
 )
 def test_previews_come_as_often_as_the_training_is_long(learning, started, preset, every):
     page = give_picture(learning())

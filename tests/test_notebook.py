@@ -50,7 +50,7 @@ import keras
 from fst.training import callbacks, loop
 sys.path.append(str(ROOT / "tests"))
 from tiny import PlainLoss
-loop.build_loss = lambda *_: PlainLoss()
+loop.build_loss = lambda *_, **__: PlainLoss()
 loop.build_optimizer = lambda *_: keras.optimizers.SGD(1e-3)
 callbacks._HEIGHT = 32
 """

@@ -224,7 +224,7 @@ def test_the_steps_are_light_and_the_card_is_measured_by_all(photos, style, tmp_
     monkeypatch.setattr(perceptual, "load_vgg19", load)
     options = tiny_options(photos, style, EMBEDDED, tmp_path, steps=1, holdout=1)
     trained = fst.train(TrainingConfig(**options), on_event=lambda line: None)
-    assert trained.read_card()["held_out_losses"]
+    assert trained.read_card()["styles"][0]["held_out_losses"]["photos"] == 1
     assert taken == [LIGHT, EMBEDDED]
 
 
