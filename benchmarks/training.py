@@ -26,7 +26,7 @@ import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
-from fst.config import EMBEDDED, LIGHT, TrainingConfig, default_vgg_weights
+from fst.config import LIGHT, TrainingConfig, default_vgg_weights
 from fst.console import heap
 from fst.models.vgg19 import keras_layer_name, load_network
 from fst.training.card import device_name
@@ -38,10 +38,7 @@ _WARM_UP = 3  # steps before the clock starts: the first one traces the graph
 
 def flop_per_image(config, network):
     """Floating-point operations of a training step for one picture, by part."""
-    light = config.loss_network == LIGHT
-    vgg = (
-        load_network(LIGHT) if light else keras.applications.VGG19(include_top=False, weights=None)
-    )
+    vgg = load_network(LIGHT if config.step_weights == LIGHT else None)
     vgg_layers = convolutions(vgg, config.crop_size)
 
     def depth(names):  # As deep as the deepest of them.
@@ -119,7 +116,7 @@ def measure(arguments, folder):
         "style.jpg",
         content=arguments.content or str(folder),
         vgg_weights=arguments.vgg_weights,
-        loss_network=arguments.loss_network if arguments.vgg_weights == EMBEDDED else "full",
+        loss_network=arguments.loss_network,
         precision=arguments.precision,
         xla=arguments.xla,
         steps=1_000_000,  # Photos are read on to the end, as in a long run.
@@ -139,7 +136,7 @@ def measure(arguments, folder):
         "cpu": cpu_model(),
         "device": device_name(),
         "versions": f"TensorFlow {tf.__version__}, Keras {keras.__version__}",
-        "loss_network": config.loss_network,
+        "loss_network": "light" if config.step_weights == LIGHT else "full",
         "precision": config.precision,
         "xla": config.xla,
         **{name: getattr(arguments, name) for name in ("crop_size", "batch_size", "steps")},

@@ -31,9 +31,9 @@ import numpy as np
 from keras import ops
 
 import fst
-from data.make_vgg19 import ABOUT, LAYERS, best_scale, quantise
+from data.make_vgg19 import ABOUT, LAYERS, ROOT, best_scale, quantise, relative_error
 from fst import errors, files
-from fst.media import images
+from fst.media import folders, images
 from fst.models import vgg19
 from fst.models.perceptual import Vgg19Features, gram_matrix
 
@@ -51,7 +51,6 @@ CHANNELS = {
 """How many coordinates stand between the two convolutions: those that a few trials on the errors of
 the Gram matrices and of relu4_2 at the same cost left."""
 
-ROOT = Path(__file__).resolve().parent.parent
 STYLES = (
     "great_wave",
     "udnie",
@@ -80,18 +79,15 @@ def collect(photos, paintings=None, count=48, skip=0):
         float32 `[N, 192, 192, 3]`, 0-255.
 
     Raises:
-        UserError: a folder is empty or not there, or a file in it is no picture.
+        UserError: a folder is not there, a picture cannot be read, or none is large enough.
     """
-    for folder in filter(None, (photos, paintings)):
-        if not Path(folder).is_dir() or not any(Path(folder).iterdir()):
-            raise errors.UserError(f"{folder}: is no folder of pictures")
-    paths = sorted(path for path in Path(photos).rglob("*") if path.is_file())
+    paths = folders.find_images(photos)
     stylise = [fst.load(name, ROOT / "checkpoints") for name in STYLES]
     found = []
     for index, path in enumerate(paths[skip :: max(1, len(paths) // count)][:count]):
         photo = images.load_rgb(path)[:_SIDE, :_SIDE].astype(np.float32)
         found += [photo, stylise[index % len(stylise)](photo)]
-    for path in sorted(Path(paintings).iterdir()) if paintings else []:
+    for path in folders.find_images(paintings) if paintings else []:
         found.append(images.load_rgb(path, 512)[:_SIDE, :_SIDE].astype(np.float32))
     large = [picture for picture in found if picture.shape == (_SIDE, _SIDE, 3)]
     if not large:
@@ -123,7 +119,7 @@ def make(network, pictures, channels):
             coordinates = _plane(wanted, [_convolved(x, kernel) for x in light], channels[name])
             levels = _rounded(kernel @ coordinates.T.astype(np.float32))
             light = [_convolved(x, vgg19.dequantise(*levels)) for x in light]
-            wide, shift = _least_squares(wanted, light)
+            wide, shift, _ = _least_squares(wanted, light)
             levels += _rounded(wide.T[None, None].astype(np.float32))
             made[name] = *levels, (bias + shift).astype(np.float32)
         else:
@@ -149,17 +145,20 @@ def _plane(wanted, given, count):
 
     Of all matrices of this rank the one with the least squared error (reduced-rank regression).
     """
-    (pull, _), covariance = _least_squares(wanted, given), _covariance(wanted, given)
+    pull, _, covariance = _least_squares(wanted, given)
     directions = np.linalg.eigh(pull @ covariance.T)[1][:, ::-1][:, :count]
     return directions.T @ pull
 
 
 def _least_squares(wanted, given):
-    """The matrix `[D, E]` and the shift `[D]` by which `given` comes nearest to `wanted`."""
-    energy = _covariance(given, given)
+    """The matrix `[D, E]` and the shift `[D]` by which `given` comes nearest to `wanted`.
+
+    And the covariance of the two, `[D, E]`.
+    """
+    energy, covariance = _covariance(given, given), _covariance(wanted, given)
     energy += _DAMPING * np.mean(np.diag(energy)) * np.eye(len(energy))
-    matrix = np.linalg.solve(energy, _covariance(wanted, given).T).T
-    return matrix, _mean(wanted) - matrix @ _mean(given)
+    matrix = np.linalg.solve(energy, covariance.T).T
+    return matrix, _mean(wanted) - matrix @ _mean(given), covariance
 
 
 def _flat(x):
@@ -196,8 +195,7 @@ def errors_of(full, light, pictures):
     for picture in pictures:
         maps = [features(picture[None], LAYERS) for features in (full, light)]
         pairs = [[*map(gram_matrix, found[:-1]), found[-1]] for found in maps]
-        both = zip(*pairs, strict=True)
-        rows.append([float(ops.sum((g - f) ** 2) / ops.sum(f**2)) for f, g in both])
+        rows.append([relative_error(f, g) for f, g in zip(*pairs, strict=True)])
     return np.array(rows)
 
 

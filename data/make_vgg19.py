@@ -154,8 +154,13 @@ def feature_errors(exact, rounded, photos):
     rows = []
     for photo in photos:
         pairs = zip(exact(photo[None], LAYERS), rounded(photo[None], LAYERS), strict=True)
-        rows.append([float(ops.sum((g - f) ** 2) / ops.sum(f**2)) for f, g in pairs])
+        rows.append([relative_error(f, g) for f, g in pairs])
     return np.array(rows)
+
+
+def relative_error(exact, found):
+    """`‖found − exact‖² / ‖exact‖²`, of two tensors of one shape."""
+    return float(ops.sum((found - exact) ** 2) / ops.sum(exact**2))
 
 
 def loss_terms(features, photos):

@@ -331,6 +331,12 @@ class TrainingConfig(metaclass=WithPresets):
         """What a preset sets: options by their names."""
         return PRESETS.get(preset, {})
 
+    @property
+    def step_weights(self):
+        """The VGG19 that the steps take the losses by, as `load_vgg19` calls it."""
+        light = self.loss_network == LIGHT and self.vgg_weights == EMBEDDED
+        return LIGHT if light else self.vgg_weights
+
     def to_json(self):
         """The configuration as plain JSON types, its paths cut down to their last part.
 

@@ -74,8 +74,7 @@ def _who_named(weights):
 
 
 def _why_not_loaded(weights, reason):
-    if weights in (EMBEDDED, LIGHT):
-        path = vgg19.EMBEDDED_PATH if weights == EMBEDDED else vgg19.LIGHT_PATH
+    if path := vgg19.path_in_package(weights):
         return (
             f"‹vgg_weights› {weights}: {path} cannot be read ({reason}); install "
             f"fst again, or use ‹vgg_weights› {IMAGENET} or a file"

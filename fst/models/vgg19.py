@@ -73,11 +73,10 @@ def load_network(weights, pooling="max"):
     """
     if weights is None:
         return _build(NAMES, pooling, "glorot_uniform")
-    if weights in (EMBEDDED, LIGHT):
-        weights = EMBEDDED_PATH if weights == EMBEDDED else LIGHT_PATH
-    elif weights == IMAGENET:
+    if weights == IMAGENET:
         name = URL.rpartition("/")[2]
         weights = keras.utils.get_file(name, URL, cache_subdir="models", file_hash=_MD5)
+    weights = path_in_package(weights) or weights
     if str(weights).endswith(".npz"):
         layers = read_quantised(weights)
         narrow = {name: kernel.shape[-1] for name, (kernel, *rest) in layers.items() if rest[1:]}
@@ -88,6 +87,11 @@ def load_network(weights, pooling="max"):
         with as_keras_names_it(weights) as path:
             network.load_weights(path)
     return network
+
+
+def path_in_package(weights):
+    """The file of the package that `weights` means, or None."""
+    return {EMBEDDED: EMBEDDED_PATH, LIGHT: LIGHT_PATH}.get(weights)
 
 
 def _set_weights(network, layers):

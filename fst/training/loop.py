@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from fst import checkpoint, collection, files, packages
-from fst.config import EMBEDDED, LIGHT, NOTHING, TrainingConfig
+from fst.config import NOTHING, TrainingConfig
 from fst.errors import UserError
 from fst.export import export_styles
 from fst.models import perceptual
@@ -418,9 +418,8 @@ def build_loss(config, styles, precision="float32", kind=perceptual.PerceptualLo
     `kind` is the class, a subclass for a loss of one's own; `light` says that it is for the steps,
     for which `config` may want the light network.
     """
-    light = light and config.loss_network == LIGHT and config.vgg_weights == EMBEDDED
     return kind(
-        perceptual.load_vgg19(LIGHT if light else config.vgg_weights, precision),
+        perceptual.load_vgg19(config.step_weights if light else config.vgg_weights, precision),
         styles,
         separate=True,
         content_weight=config.content_weight,
