@@ -10,11 +10,11 @@ import tensorflow as tf
 from conftest import ROOT, run
 from keras import layers, ops
 
+from fst.models import convolution, normalization
 from fst.models import network as network_module
 from fst.models.network import (
     STRIDE,
     BoundedPixels,
-    ConditionalNormalization,
     CropLike,
     PadToStride,
     ReflectionPadding2D,
@@ -22,6 +22,7 @@ from fst.models.network import (
     build_network,
     fold,
 )
+from fst.models.normalization import ConditionalNormalization
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 RESIDUES = [(height, width) for height in range(16, 20) for width in range(16, 20)]
@@ -214,10 +215,14 @@ def test_layer_config_mirrors_the_constructor(layer):
 
 
 def test_every_layer_of_ours_is_registered():
-    for name, kind in vars(network_module).items():
-        ours = inspect.isclass(kind) and kind.__module__ == "fst.models.network"
-        if ours and issubclass(kind, layers.Layer):
-            assert keras.saving.get_registered_object(f"fst>{name}") is kind
+    registered = []
+    for module in (network_module, convolution, normalization):
+        for name, kind in vars(module).items():
+            ours = inspect.isclass(kind) and kind.__module__ == module.__name__
+            if ours and issubclass(kind, layers.Layer):
+                assert keras.saving.get_registered_object(f"fst>{name}") is kind
+                registered.append(name)
+    assert {"ReflectionPadding2D", "Conv2D", "ConditionalNormalization"} < set(registered)
 
 
 def test_without_norms_the_interior_moves_with_the_picture(network):

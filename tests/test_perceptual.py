@@ -114,7 +114,22 @@ def test_gram_matrix_is_float32(dtype):
     features = ops.cast(np.full((1, 64, 64, 2), 200.0), dtype)  # Its sums overflow float16.
     gram = gram_matrix(features)
     assert gram.dtype == "float32"
-    np.testing.assert_allclose(gram, 200.0**2)
+    np.testing.assert_allclose(gram, 200.0**2, rtol=2**-8)  # The sums are rounded to bfloat16.
+
+
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-5), ("bfloat16", 0.02)])
+def test_gradient_of_the_gram_matrix(dtype, near):
+    """Of a value that does not treat the two sides of the matrix alike."""
+    x = np.random.default_rng(1).normal(0, 3, (2, 5, 7, 4)).astype(np.float32)
+    uneven = np.random.default_rng(2).normal(size=(2, 4, 4)).astype(np.float32)
+    features = tf.cast(x, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        value = tf.reduce_sum(gram_matrix(features) * uneven)
+    flat = x.reshape(2, 35, 4)
+    wanted = flat @ (uneven + uneven.transpose(0, 2, 1)) / 35
+    found = tf.cast(tape.gradient(value, features), "float32").numpy().reshape(flat.shape)
+    np.testing.assert_allclose(found, wanted, rtol=near, atol=near)
 
 
 def test_total_variation():
@@ -594,7 +609,7 @@ def test_average_pooling_is_frozen_and_in_the_precision_asked_for():
     assert half.network.trainable_weights == []
     assert half.network.get_layer("block2_conv1").compute_dtype == "bfloat16"
     (found,) = half(picture(32, 32)[None], ["relu2_1"])
-    assert found.dtype == tf.float32
+    assert found.dtype == tf.bfloat16
     kinds = [type(layer).__name__ for layer in half.network.layers if "pool" in layer.name]
     assert kinds == ["AveragePooling2D"] * 5
 

@@ -31,7 +31,8 @@ import keras
 import numpy as np
 from fst.config import TrainingConfig
 from fst.errors import run
-from fst.models.network import BoundedPixels, ConditionalNormalization, ToUnit
+from fst.models.network import BoundedPixels, ToUnit
+from fst.models.normalization import ConditionalNormalization
 from fst.training import loop
 
 options, weights_path, stop = json.loads(sys.argv[1])

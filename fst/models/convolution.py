@@ -3,7 +3,7 @@
 Computed as they are written, they took over a quarter of the time of training: the last layer, 9x9
 with only three channels to give, and the two before it, which enlarge. A matrix product of three
 columns fills no vector unit, and enlarging a map only to convolve it computes on four copies of
-each value. `benchmarks/convolution.py` measures what the two forms here gain.
+each value. `benchmarks/parts.py` measures what the two forms here gain.
 
 `fst.stylize.forward` arranges trained weights of the same layers for the engines, once; here the
 weights change with every step, and gradients go through the arranging.

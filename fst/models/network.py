@@ -23,8 +23,9 @@ import numpy as np
 from keras import layers, ops
 
 from fst.models import architecture
-from fst.models.architecture import EPSILON, STRIDE
+from fst.models.architecture import STRIDE
 from fst.models.convolution import Conv2D
+from fst.models.normalization import ConditionalNormalization, GroupNormalization
 from fst.models.precision import dtype_policy
 
 
@@ -141,50 +142,6 @@ class BoundedPixels(layers.Layer):
         return {**super().get_config(), "restraint": self.restraint}
 
 
-@keras.saving.register_keras_serializable("fst")
-class ConditionalNormalization(layers.Layer):
-    """Instance normalisation whose scale and shift depend on the style.
-
-    Dumoulin, Shlens and Kudlur, "A Learned Representation for Artistic Style" (2017), section 2.2:
-    all styles share the convolutions, and each has a scale and a shift of its own per channel. A
-    blend of styles has the same blend of their scales and shifts (section 3.3).
-
-    Args:
-        styles: how many styles there are.
-        epsilon: added to the variance.
-
-    Inputs: features `[B, H, W, C]`, and how much of every style each picture takes, `[B, styles]`.
-    Output: `[B, H, W, C]`, in the dtype policy's compute dtype.
-    """
-
-    def __init__(self, styles, epsilon=EPSILON, **kwargs):
-        super().__init__(**kwargs)
-        self.styles, self.epsilon = styles, epsilon
-
-    def build(self, input_shape):
-        shape = (self.styles, input_shape[0][-1])
-        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
-
-    def call(self, inputs):
-        x, shares = inputs
-        # In float32 throughout: the mean is subtracted from numbers that may be close to it.
-        x, shares = ops.cast(x, "float32"), ops.cast(shares, "float32")
-        mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
-        gamma, beta = (
-            ops.matmul(shares, ops.cast(table, "float32"))[:, None, None, :]
-            for table in (self.gamma, self.beta)
-        )
-        scale = gamma * ops.rsqrt(variance + self.epsilon)
-        return ops.cast(x * scale + (beta - mean * scale), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape[0]
-
-    def get_config(self):
-        return {**super().get_config(), "styles": self.styles, "epsilon": self.epsilon}
-
-
 class _Builder:
     """The steps of `fst.models.architecture.walk` in Keras layers.
 
@@ -225,7 +182,7 @@ class _Builder:
 
     def _norm(self, name):
         if self._shares is None:
-            return layers.GroupNormalization(groups=-1, epsilon=EPSILON, name=name)
+            return GroupNormalization(name=name)
         norm = ConditionalNormalization(self._shares.shape[-1], name=name)
         return lambda x: norm([x, self._shares])
 
