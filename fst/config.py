@@ -226,8 +226,8 @@ class TrainingConfig(metaclass=WithPresets):
     """Steps between saves of the state to resume from."""
 
     precision: Precision = "auto"
-    """Arithmetic of the convolutions. auto: mixed_bfloat16 on CPUs that support it, 1.7 times as
-    fast where it was measured, otherwise float32."""
+    """Arithmetic of the convolutions, and in bfloat16 of the Gram matrices. auto: mixed_bfloat16 on
+    CPUs that support it, 1.7 times as fast where it was measured, otherwise float32."""
 
     xla: Literal["auto", "on", "off"] = "auto"
     """Compile the step with XLA. auto: on a single GPU only."""

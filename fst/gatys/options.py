@@ -100,7 +100,8 @@ class GatysOptions(metaclass=WithPresets):
     """VGG19's pooling: max, as it was trained; average, as Gatys et al. preferred."""
 
     precision: Precision = "float32"
-    """Arithmetic of the convolutions; mixed_bfloat16 is faster on CPUs that have AVX512-BF16."""
+    """Arithmetic of the convolutions, and in bfloat16 of the Gram matrices; mixed_bfloat16 is
+    faster on CPUs that have AVX512-BF16."""
 
     learning_rate: float = 5.0
     """Adam's learning rate, in grey levels (of 255): about what a pixel moves in one step."""

@@ -35,8 +35,7 @@ def lattice_energy(image, period=STRIDE):
     side = period * WINDOW
     _, height, width, channels = ops.shape(fine)
     rows, columns = height // side, width // side
-    # One axis after the other, and no more axes than needed: the gradient of a mean over two of
-    # eight takes several times as long.
+    # One axis after the other, of three: the gradient of a mean over two of eight is slow.
     down = ops.reshape(
         fine[:, : rows * side, : columns * side], (-1, WINDOW, period * columns * side * channels)
     )

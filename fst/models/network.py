@@ -11,7 +11,8 @@ field has since agreed on:
 * the input is padded to a multiple of the stride and the output cropped back, so that every size
   from 16 px keeps its exact height and width.
 
-`fst.models.architecture` lists the layers; this module defines what they compute.
+`fst.models.architecture` lists the layers; this module defines what they compute, with
+`fst.models.convolution` and `fst.models.normalization`.
 
 Pure Keras: nothing here names a backend.
 """

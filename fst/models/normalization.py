@@ -7,8 +7,8 @@ has those of every style (`ConditionalNormalization`).
 Written with single operations, it reads and writes the whole map some twenty times for a step of
 training. Of a single picture it is batch normalisation, of a batch of one, for which TensorFlow has
 one kernel for the result and one for the gradient: training on a CPU takes these, picture by
-picture. `benchmarks/parts.py` measures what that gains. On other backends, on GPUs, in
-float16 and wherever the number of pictures is open it stays as it is written.
+picture. `benchmarks/parts.py` measures what that gains. On other backends, on GPUs, in float16 and
+wherever the number of pictures is open, as in `fit` on arrays, it stays as it is written.
 """
 
 import keras
@@ -29,12 +29,20 @@ class GroupNormalization(layers.GroupNormalization):
 
     def __init__(self, groups=-1, epsilon=EPSILON, **kwargs):
         super().__init__(groups, epsilon=epsilon, **kwargs)
+        if (self.axis, self.center, self.scale) != (-1, True, True):
+            raise ValueError("axis, center and scale are not for this normalisation")
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.groups != input_shape[-1]:
+            raise ValueError(f"groups: each channel is one here, so there are not {self.groups}")
 
     def call(self, inputs, training=False):
         if not (training and _has_kernels(inputs)):
             return super().call(inputs)
         count = inputs.shape[0]
-        return _by_kernels(inputs, [self.gamma] * count, [self.beta] * count, self.epsilon)
+        found = _by_kernels(inputs, [self.gamma] * count, [self.beta] * count, self.epsilon)
+        return ops.cast(found, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("fst")
@@ -68,7 +76,9 @@ class ConditionalNormalization(layers.Layer):
         tables = (ops.cast(table, "float32") for table in (self.gamma, self.beta))
         gamma, beta = (ops.matmul(shares, table) for table in tables)
         if training and _has_kernels(x):
-            return _by_kernels(x, ops.unstack(gamma), ops.unstack(beta), self.epsilon)
+            each = (x.shape[0], x.shape[-1])
+            tables = (ops.unstack(ops.broadcast_to(table, each)) for table in (gamma, beta))
+            return ops.cast(_by_kernels(x, *tables, self.epsilon), self.compute_dtype)
         # In float32 throughout: the mean is subtracted from numbers that may be close to it.
         x = ops.cast(x, "float32")
         mean, variance = ops.moments(x, axes=(1, 2), keepdims=True)
@@ -84,12 +94,12 @@ class ConditionalNormalization(layers.Layer):
 
 def _has_kernels(x):
     """Whether TensorFlow's kernels for a CPU take these pictures."""
-    if keras.backend.backend() != "tensorflow" or x.shape[0] is None:
+    if keras.backend.backend() != "tensorflow" or not x.shape[0]:
         return False
     import tensorflow as tf
 
     known = keras.backend.standardize_dtype(x.dtype) in ("float32", "bfloat16")
-    return known and not tf.config.list_physical_devices("GPU")
+    return known and not tf.config.get_visible_devices("GPU")
 
 
 def _by_kernels(x, scales, shifts, epsilon):
@@ -105,6 +115,6 @@ def _by_kernels(x, scales, shifts, epsilon):
             variance=[],
             epsilon=epsilon,
         ).y
-        for picture, scale, shift in zip(tf.split(x, len(scales)), scales, shifts, strict=True)
+        for picture, scale, shift in zip(tf.split(x, x.shape[0]), scales, shifts, strict=True)
     ]
     return tf.concat(pictures, axis=0)
