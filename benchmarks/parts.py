@@ -25,7 +25,7 @@ from keras import ops
 
 from fst.console import heap
 from fst.models import convolution
-from fst.models.architecture import STRIDE, layers
+from fst.models.architecture import layers
 from fst.models.normalization import GroupNormalization
 from fst.models.perceptual import gram_matrix
 from fst.models.precision import dtype_policy, resolve
@@ -38,8 +38,8 @@ def of_convolutions(photo, precision):
     """The three that are rearranged: pairs of ways, what both take, and its gradients."""
     if precision != "float32":
         return
-    for layer in layers()[-3:]:
-        size = photo // _shrink(layer) if layer.enlarge else photo + layer.kernel - 1
+    for side, layer in list(maps(photo))[-3:]:
+        size = side // 2 if layer.enlarge else side + layer.kernel - 1
         inputs = [random(size, layer.inputs), tf.random.normal(layer.shape)]
         ways = (ops.conv, convolution.by_rows)
         if layer.enlarge:
@@ -47,19 +47,17 @@ def of_convolutions(photo, precision):
         yield *ways, inputs, inputs
 
 
-def _shrink(layer):
-    return STRIDE if layer.name == "up1" else STRIDE // 2
-
-
 def maps(side):
-    """The sides of the maps that are normalised, one after the other, and the layers."""
-    for layer in layers()[:-1]:
+    """The sides of the maps that the layers give, one after the other, and the layers."""
+    for layer in layers():
         side = side * 2 if layer.enlarge else side // layer.stride
         yield side, layer
 
 
 def of_normalisations(photo, precision):
     for side, layer in maps(photo):
+        if not layer.normalise:
+            continue
         with dtype_policy(precision):
             norm = GroupNormalization()
         x = random(side, layer.outputs, norm.compute_dtype)
