@@ -171,7 +171,8 @@ class TrainingConfig(metaclass=WithPresets):
     style_layer_weights: Annotated[tuple[float, ...], shown_as("WEIGHT")] = (
         LossDefaults.style_layer_weights
     )
-    """How much each style layer counts, in their order (default: all the same)."""
+    """How much each style layer counts, in their order (default: all the same). For all styles, or
+    as many for each: those of the first style, then those of the second."""
 
     loss_form: LossForm = LossDefaults.loss_form
     """relative: a weight means the same for every style and size. absolute: Gatys et al.'s sums.
@@ -249,7 +250,7 @@ class TrainingConfig(metaclass=WithPresets):
         check_choices(self)
         check_ranges(self, _RANGES)
         check_layers(self)
-        check_layer_weights(self)
+        check_layer_weights(self, rows=True)
         self._check_styles()
         for field in LAYER_FIELDS:
             check_depth(self.vgg_weights, getattr(self, field), f"‹{field}›")
@@ -325,6 +326,21 @@ class TrainingConfig(metaclass=WithPresets):
                 "or one for each"
             )
         return values * count if len(values) == 1 else values
+
+    def layer_weights_of_each(self, count):
+        """How much each style layer counts in each of `count` styles: a tuple for every style.
+
+        Raises:
+            UserError: neither as many weights as layers were given nor as many for each style.
+        """
+        layers = len(self.style_layers)
+        rows = in_rows(self.style_layer_weights or (1.0,) * layers, layers)
+        if len(rows) not in (1, count):
+            raise UserError(
+                f"‹style_layer_weights› has {layers * len(rows)} values for {count} styles of "
+                f"{layers} layers: give {layers} for all, or {layers * count}"
+            )
+        return rows * count if len(rows) == 1 else rows
 
     @staticmethod
     def preset_options(preset):
@@ -615,16 +631,26 @@ def check_layers(config):
                 )
 
 
-def check_layer_weights(config):
-    """Raises a UserError unless the style layers' weights, where given, fit the style layers."""
-    weights = config.style_layer_weights
-    if weights and len(weights) != len(config.style_layers):
+def check_layer_weights(config, rows=False):
+    """Raises a UserError unless the style layers' weights, where given, fit the style layers.
+
+    Args:
+        config: a dataclass.
+        rows: whether there may be as many weights for each of several styles.
+    """
+    weights, layers = config.style_layer_weights, len(config.style_layers)
+    if len(weights) % layers or (len(weights) > layers and not rows):
         raise UserError(
-            f"‹style_layer_weights›: {len(weights)} weights for {len(config.style_layers)} "
+            f"‹style_layer_weights›: {len(weights)} weights for {layers} "
             "layers; give one for each of ‹style_layers›"
         )
-    if weights:
-        check_shares("style_layer_weights", weights)
+    for row in in_rows(weights, layers):
+        check_shares("style_layer_weights", row)
+
+
+def in_rows(weights, layers):
+    """The style layers' weights style by style: a list of tuples of as many as there are layers."""
+    return [tuple(weights[at : at + layers]) for at in range(0, len(weights), layers)]
 
 
 def check_shares(field, weights):

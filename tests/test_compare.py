@@ -410,6 +410,7 @@ def test_a_style_of_a_gallery(config, trained, style, tmp_path):
     digest = card["style"]["sha256"]
     entries = [{"name": "other", "sha256": "ab"}, {"name": "mine", "sha256": digest}]
     settings = {**card["config"], "style_weight": [5.0, 2.0], "style_size": [40]}
+    settings["style_layer_weights"] = [1.0, 3.0, 2.0, 4.0]
     write_gallery(tmp_path / "gallery", entries, config=settings)
     for name, known in (("mine", True), ("gallery/other", False)):
         output = str(tmp_path / f"report_{known}")
@@ -419,6 +420,8 @@ def test_a_style_of_a_gallery(config, trained, style, tmp_path):
         assert comparison.settings["checkpoint"] == name.rpartition("/")[2]
         assert comparison.settings["style_weight"] == (2.0 if known else 5.0)
         assert comparison.settings["style_size"] == 40
+        layers = [2.0, 4.0] if known else [1.0, 3.0]
+        assert comparison.settings["style_layer_weights"] == layers
 
 
 def test_a_style_that_was_added_to_a_gallery(config, trained, tmp_path):

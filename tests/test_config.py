@@ -253,6 +253,7 @@ def test_layers_are_checked_before_anything_is_loaded(option):
     [
         ((1.0, 2.0), "2 weights for 4 layers; give one for each of --style-layers"),
         ((1.0, 2.0, 1.0, 1.0, 1.0), "5 weights for 4 layers"),
+        ((1.0,) * 4 + (0.0,) * 4, "must be from 0, and not all 0, not 0 0 0 0"),
         ((0.0, 0.0, 0.0, 0.0), "must be from 0, and not all 0, not 0 0 0 0"),
         ((1.0, -0.5, 1.0, 1.0), "must be from 0, and not all 0, not 1 -0.5 1 1"),
         ((1.0, float("nan"), 1.0, 1.0), "must be from 0"),
@@ -274,6 +275,19 @@ def test_weights_of_style_layers_reach_the_card_and_decide_what_goes_on():
     assert back.style_layer_weights == made.style_layer_weights
     equal = dataclasses.replace(made, style_layer_weights=())
     assert made.differences(equal) == ["style_layer_weights"]
+
+
+def test_weights_of_style_layers_are_for_all_styles_or_for_each():
+    def made(*weights):
+        return TrainingConfig(
+            "style.jpg", style_layers=("relu1_1", "relu2_1"), style_layer_weights=weights
+        )
+
+    assert made().layer_weights_of_each(2) == [(1.0, 1.0)] * 2
+    assert made(1.0, 3.0).layer_weights_of_each(2) == [(1.0, 3.0)] * 2
+    assert made(1.0, 3.0, 2.0, 2.0).layer_weights_of_each(2) == [(1.0, 3.0), (2.0, 2.0)]
+    with pytest.raises(UserError, match="has 4 values for 3 styles of 2 layers"):
+        made(1.0, 3.0, 2.0, 2.0).layer_weights_of_each(3)
 
 
 def test_a_card_of_before_has_equal_weights():

@@ -259,6 +259,12 @@ def test_as_many_values_as_styles(many, option):
     assert f"{flag} has 2 values for 3 styles" in text
 
 
+def test_as_many_weights_of_layers_as_styles(many):
+    layers = len(many["style_layers"])
+    text = refused(many, style_layer_weights=(1.0,) * layers * 2)
+    assert f"--style-layer-weights has {layers * 2} values for 3 styles" in text
+
+
 def test_an_empty_folder(many, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "holds no pictures" in refused(many, style=str(tmp_path / "empty"))

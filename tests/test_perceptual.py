@@ -147,16 +147,26 @@ def test_total_variation():
 def test_every_picture_is_held_against_its_own_style():
     layers = {"content_layers": ("relu2_1",), "style_layers": TinyFeatures.names}
     styles = [picture(12, 10, seed) for seed in (5, 6, 7)]
-    weights = [1.0, 4.0, 9.0]
+    weights, rows = [1.0, 4.0, 9.0], [[1.0, 1.0], [3.0, 1.0], [0.0, 2.0]]
+    layers["tv_weight"] = 0.5
     loss = PerceptualLoss(
-        TinyFeatures(), styles, separate=True, style_weight=weights, tv_weight=0.5, **layers
+        TinyFeatures(),
+        styles,
+        separate=True,
+        style_weight=weights,
+        style_layer_weights=rows,
+        **layers,
     )
     batch = np.stack([picture(8, 8, seed) for seed in (1, 2)])
     shares = np.float32([[0, 0, 1], [0, 1, 0]])
     found = loss.of_each(batch, loss.content_features(batch[::-1]), shares)
     for index, which in enumerate((2, 1)):
         alone = PerceptualLoss(
-            TinyFeatures(), [styles[which]], style_weight=weights[which], tv_weight=0.5, **layers
+            TinyFeatures(),
+            [styles[which]],
+            style_weight=weights[which],
+            style_layer_weights=rows[which],
+            **layers,
         )
         wanted = terms_of(alone, batch[index][None], batch[1 - index][None])
         np.testing.assert_allclose([term[index] for term in found], wanted, rtol=1e-4)
@@ -420,6 +430,11 @@ def test_style_image_weights_are_shares():
         ({"style_layer_weights": (1, 2, 3)}, "3 weights"),
         ({"style_layer_weights": (0, 0)}, "positive"),
         ({"style_layer_weights": (-1, 2)}, "positive"),
+        (
+            {"style_layer_weights": [(1, 2), (1, 3)]},
+            "2 lists of style layer weights .* for 1 styles",
+        ),
+        ({"style_layer_weights": [(1, 2, 3)]}, "3 weights"),
         ({"style_image_weights": (1, 2)}, "2 weights"),
     ],
 )

@@ -28,6 +28,7 @@ from fst.config import (
     check_depth,
     check_ranges,
     default_vgg_weights,
+    in_rows,
     last_part,
     shown_as,
 )
@@ -291,6 +292,8 @@ def _options(config, about, index):
         for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
             if isinstance(values[name], list):
                 values[name] = values[name][index if len(values[name]) > 1 else 0]
+        if rows := in_rows(values["style_layer_weights"], len(values["style_layers"])):
+            values["style_layer_weights"] = rows[index if len(rows) > 1 else 0]
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(
             f"{config.checkpoint}: its style.json does not tell the loss that it was trained with "

@@ -240,7 +240,8 @@ class PerceptualLoss:
         content_weight, style_weight, tv_weight: factors of the three terms in the total;
             `style_weight` may be one for each of several styles.
         content_layers, style_layers: names such as `relu4_2`.
-        style_layer_weights: how much each style layer counts; equal when None.
+        style_layer_weights: how much each style layer counts; equal when None. Of several styles
+            each may have its own: as many such lists as there are styles.
         form: `"relative"`; `"absolute"` for equations 1, 4 and 5 of Gatys et al., sums over a
             picture; or `"mean"` for the tutorials' means over features and over Gram matrices, and
             with it total variation as `tf.image.total_variation` of a picture in 0-1.
@@ -267,7 +268,7 @@ class PerceptualLoss:
         tv_weight: float = LossDefaults.tv_weight,
         content_layers: Sequence[str] = CONTENT_LAYERS,
         style_layers: Sequence[str] = STYLE_LAYERS,
-        style_layer_weights: Sequence[float] | None = None,
+        style_layer_weights: Sequence[float] | Sequence[Sequence[float]] | None = None,
         form: str = LossDefaults.loss_form,
     ) -> None:
         if form not in FORMS:
@@ -280,7 +281,6 @@ class PerceptualLoss:
             raise ValueError("the loss needs at least one of its content layers")
         for name in self._content_layers + self._style_layers:
             keras_layer_name(name)
-        self._layer_shares = _shares(style_layer_weights, self._style_layers, "style layers")
         self._form = form
         image_shares = _shares(style_image_weights, style_images, "style images")
         self._targets = self._style_targets(style_images, None if separate else image_shares)
@@ -289,6 +289,7 @@ class PerceptualLoss:
         if len(weights) not in (1, self.styles):
             raise ValueError(f"{len(weights)} style weights were given for {self.styles} styles")
         self._style_weights = np.broadcast_to(weights, self.styles)
+        self._layer_shares = self._shares_of_layers(style_layer_weights)
 
     def content_features(self, content_images: Any) -> list[Any]:
         """float32 features of the content images `[B, H, W, 3]`: compute once, use them often."""
@@ -320,10 +321,12 @@ class PerceptualLoss:
         split = len(self._content_layers)
         content = self._content_term(found[:split], content_features)
         targets, style_weight = self._targets, self._style_weights[0]
+        layer_shares = self._layer_shares[:1]
         if shares is not None:
             targets = [ops.tensordot(shares, target, axes=1) for target in targets]
             style_weight = ops.matmul(shares, self._style_weights)
-        style = self._style_term(found[split:], targets)
+            layer_shares = ops.matmul(shares, self._layer_shares)
+        style = self._style_term(found[split:], targets, layer_shares)
         tv = self._tv_term(stylised)
         total = self._content_weight * content + style_weight * style + self._tv_weight * tv
         return LossTerms(total, content, style, tv)
@@ -343,6 +346,16 @@ class PerceptualLoss:
             ]
         return [ops.stop_gradient(layer) for layer in layers]
 
+    def _shares_of_layers(self, weights):
+        """How much each layer counts in each style, float32 `[styles, layers]`."""
+        rows = list(weights) if weights is not None and np.ndim(weights[0]) else [weights]
+        if len(rows) not in (1, self.styles):
+            raise ValueError(
+                f"{len(rows)} lists of style layer weights were given for {self.styles} styles"
+            )
+        shares = [_shares(row, self._style_layers, "style layers") for row in rows]
+        return np.broadcast_to(np.float32(shares), (self.styles, len(self._style_layers)))
+
     def _content_term(self, found, wanted):
         terms = []
         for f, w in zip(found, wanted, strict=True):
@@ -355,9 +368,9 @@ class PerceptualLoss:
             terms.append(_ratio(error, energy) if self._form == "relative" else error / 2)
         return sum(terms) / len(terms)
 
-    def _style_term(self, found, targets):
+    def _style_term(self, found, targets, layer_shares):
         terms = []
-        for features, target, share in zip(found, targets, self._layer_shares, strict=True):
+        for at, (features, target) in enumerate(zip(found, targets, strict=True)):
             error = ops.sum(ops.square(gram_matrix(features) - target), axis=(1, 2))
             channels = features.shape[-1]
             if self._form == "relative":
@@ -368,7 +381,7 @@ class PerceptualLoss:
                 # Gatys's Gram matrix is not divided by the number of positions, but his equation 4
                 # divides by its square: the same number with ours.
                 term = error / (4.0 * channels**2)
-            terms.append(share * term)
+            terms.append(layer_shares[:, at] * term)
         return sum(terms)
 
     def _tv_term(self, stylised):

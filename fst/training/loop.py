@@ -427,7 +427,7 @@ def build_loss(config, styles, precision="float32", kind=perceptual.PerceptualLo
         tv_weight=config.tv_weight,
         content_layers=config.content_layers,
         style_layers=config.style_layers,
-        style_layer_weights=config.style_layer_weights or None,
+        style_layer_weights=config.layer_weights_of_each(len(styles)),
         form=config.loss_form,
     )
 

@@ -45,6 +45,7 @@ def open_styles(config):
     _check_names(names, sources)
     for option in ("style_weight", "style_turns"):  # Raises before anything slow is done.
         config.for_each_style(option, len(sources))
+    config.layer_weights_of_each(len(sources))
     sizes = config.for_each_style("style_size", len(sources))
     return [_read(*style) for style in zip(names, sources, sizes, strict=True)]
 
