@@ -16,6 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 SIZE = 32  # px: tiny, so that the example takes seconds
 
@@ -67,6 +68,11 @@ def main():
         fail(f"{args.saved_model} is no SavedModel: python -m fst.export STYLE -o FOLDER makes one")
     if args.output.suffix != ".keras":
         fail(f"{args.output}: Keras saves models under names that end in .keras")
+    if not args.output.parent.is_dir():
+        fail(f"{args.output}: there is no folder {args.output.parent}")
+    # A gallery's must be told the style with every picture.
+    if "styles" in tf.saved_model.load(str(args.saved_model)).signatures:
+        fail(f"{args.saved_model} holds several styles: export one, such as gallery/udnie")
 
     keras.utils.set_random_seed(1)
     model = build_classifier(args.saved_model.resolve(), classes=2)

@@ -56,7 +56,10 @@ def main():
     except Exception as error:  # ONNX Runtime raises kinds of its own.
         fail(f"{args.model} is no ONNX model: {str(error).splitlines()[0]}")
 
-    args.output.mkdir(parents=True, exist_ok=True)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{args.output} cannot be the folder of the stylised ones: {error.strerror}")
     failed = 0
     for path in paths:
         try:

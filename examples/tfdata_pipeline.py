@@ -83,7 +83,10 @@ def main():
     if args.size < 16 or args.batch_size < 1:
         fail("--size is at least 16, --batch-size at least 1")
 
-    args.output.mkdir(parents=True, exist_ok=True)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{args.output} cannot be the folder of the stylised ones: {error.strerror}")
     model = tf.saved_model.load(str(args.saved_model))
     if "styles" in model.signatures:  # As a gallery's has, which must be told the style each time.
         fail(f"{args.saved_model} holds several styles: export one, such as gallery/udnie")

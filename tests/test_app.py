@@ -979,9 +979,14 @@ def test_the_command_has_the_settings_of_the_repository(monkeypatch):
     with pytest.raises(SystemExit):
         command.main()
     settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    wanted = [
-        f"--{part}.{name}={str(value).lower()}"
-        for part in ("browser", "client", "server")
-        for name, value in settings[part].items()
-    ]
-    assert called[0][-5:] == [*wanted, "--server.port=9000"]
+    wanted = [f"--{name}={value}" for name, value in as_flags(settings)]
+    assert called[0][-8:] == [*wanted, "--server.port=9000"]
+
+
+def as_flags(settings, within=""):
+    """Settings of Streamlit as its command line takes them, by names with dots."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from as_flags(value, f"{within}{name}.")
+        else:
+            yield within + name, value if isinstance(value, str) else json.dumps(value)

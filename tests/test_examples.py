@@ -111,10 +111,16 @@ def test_tfdata_pipeline(style, waves, folder, tmp_path, run_example):
     assert read(tmp_path / "small.bmp.jpg").shape == (16, 30, 3)
 
 
-def test_tfdata_pipeline_takes_one_style(gallery_model, folder, tmp_path, run_example):
-    code, _, errors = run_example("tfdata_pipeline.py", gallery_model, folder, tmp_path / "out")
-    assert (code, len(errors)) == (2, 1)
-    assert "holds several styles: export one" in errors[0]
+def test_a_gallery_is_refused_where_one_style_is_taken(
+    gallery_model, folder, tmp_path, run_example
+):
+    for example, *args in (
+        ("tfdata_pipeline.py", folder, tmp_path / "out"),
+        ("keras_layer.py", "-o", tmp_path / "out.keras"),
+    ):
+        code, _, errors = run_example(example, gallery_model, *args)
+        assert (code, len(errors)) == (2, 1)
+        assert "holds several styles: export one" in errors[0]
 
 
 def test_tfdata_batches_hold_one_size_and_no_more_than_asked(folder):
@@ -181,6 +187,9 @@ def test_folders_that_cannot_work(example, kind, style, folder, tmp_path, run_ex
     code, _, errors = run_example(example, style / kind, folder, folder / ".")
     assert (code, len(errors)) == (2, 1)
     assert "is the folder of the photos" in errors[0]
+    code, _, errors = run_example(example, style / kind, folder, folder / "a.png")
+    assert (code, len(errors)) == (2, 1)
+    assert "a.png cannot be the folder of the stylised ones: File exists" in errors[0]
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -210,6 +219,10 @@ def test_keras_layer(style, tmp_path, run_example):
     code, _, errors = run_example("keras_layer.py", tmp_path)
     assert code == 2
     assert errors[-1].startswith("error: ")
+    nowhere = tmp_path / "nowhere" / "classifier.keras"
+    code, _, errors = run_example("keras_layer.py", style / "saved_model", "-o", nowhere)
+    assert code == 2
+    assert "there is no folder" in errors[-1]
 
 
 def test_keras_layer_sees_stylised_pictures_and_trains_its_own_part_alone(style, waves):

@@ -12,9 +12,12 @@ SETTINGS = {
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
     "server.maxUploadSize": "50",
+    "theme.headingFontSizes": '["2.25rem", "1.75rem", "1.375rem", "1.125rem", "1rem", "1rem"]',
+    "theme.light.primaryColor": "#2f4fa8",
+    "theme.dark.primaryColor": "#5a76dc",
 }
-"""Streamlit's options, as the repository's `.streamlit/config.toml` has them, but for the
-colours: it reads that only where it lies in the folder that one works in."""
+"""Streamlit's options, as the repository's `.streamlit/config.toml` has them: it reads that only
+where it lies in the folder that one works in."""
 
 
 def main(program="fst page"):
