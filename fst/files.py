@@ -13,6 +13,11 @@ import unicodedata
 import uuid
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from fst.errors import UserError, escaped, first_line
 
 MAX_BYTES = 64 * 2**20
@@ -266,6 +271,32 @@ def check_utf8(path, flag):
             f"{flag} {shown(path)}: TensorFlow writes to no folder whose name is not UTF-8; name "
             "another"
         )
+
+
+def lock(folder, taken):
+    """Keeps others out of `folder` until what is returned is closed or this process ends somehow.
+
+    Args:
+        folder: it must be there.
+        taken: the message where another has it.
+
+    Returns:
+        The file descriptor that holds the lock; None where the system has no locks.
+
+    Raises:
+        UserError: another has it.
+    """
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UserError(taken) from None
+    except OSError:
+        pass  # Some network disks have no locks; then two runs at once are the user's affair.
+    return handle
 
 
 def remove_litter(folder):

@@ -352,6 +352,18 @@ class TestMistakes:
         (folder / "settings.json").write_text(json.dumps(settings))
         Comparison(config())
 
+    def test_two_at_once_in_one_folder_are_refused(self, config, run):
+        first = Comparison(config())
+        begun = first.folder / "photos" / ".fst-begun"
+        begun.mkdir(parents=True)
+        code, _, err = run(words_of(config()))
+        assert (code, len(err.strip().splitlines())) == (2, 1)
+        assert "another comparison is being made there" in err
+        assert begun.exists()
+        first.close()
+        Comparison(config())
+        assert not begun.exists()  # A killed one's.
+
     @pytest.fixture
     def another(self, trained, tmp_path):
         """Makes a style whose card tells another loss; returns the options that name it."""

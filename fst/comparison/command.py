@@ -28,12 +28,11 @@ def main(program="compare.py"):
     from fst.console.progress import Reporter
 
     title = ""
-    with Reporter() as reporter:
 
-        def show(step, steps, start):
-            reporter.step(step, steps, f"{title}, from {start}")
+    def show(step, steps, start):
+        reporter.step(step, steps, f"{title}, from {start}")
 
-        comparison = Comparison(config, show)
+    with Reporter() as reporter, Comparison(config, show) as comparison:
         if not comparison.style_is_the_trained_one:
             reporter.event(
                 f"note: {config.style} is not the file that the style was trained on; "
@@ -49,8 +48,8 @@ def main(program="compare.py"):
             except ImageError as error:
                 failed += 1
                 print(f"failed: {error.for_command_line()}", file=sys.stderr)
-    if failed == len(photos):
-        raise UserError("no photo could be compared")
-    report = write_report(comparison.folder)
+        if failed == len(photos):
+            raise UserError("no photo could be compared")
+        report = write_report(comparison.folder)
     print(f"{report.headline}\nthe report is {report.page}")
     return 1 if failed else 0

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import weakref
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -117,7 +118,7 @@ class Comparison:
 
     Raises:
         UserError: the checkpoint or the style image cannot be read, or REPORT holds a comparison
-            with other settings.
+            with other settings, or another is being made there.
     """
 
     def __init__(self, config, on_step=None):
@@ -139,9 +140,20 @@ class Comparison:
         digest = hashlib.sha256(style).hexdigest()
         self.style_is_the_trained_one = digest == entry.get("sha256")
         self.settings["style_is_the_trained_one"] = self.style_is_the_trained_one
-        _keep_settings(self.folder, self.settings)
+        handle = _claim(self.folder, self.settings)
+        self._let_go = weakref.finalize(self, _release, handle)
         self._features = load_vgg19(config.vgg_weights, config.precision)
         self._loss = build_loss(self._options, self._features, [self._style])
+
+    def close(self):
+        """Lets other comparisons into REPORT again, which are kept out until then."""
+        self._let_go()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def is_done(self, source):
         """Whether the photo has been compared by an earlier run."""
@@ -360,6 +372,31 @@ def _settings(config, trained, options, starts, budgets):
         },
     }
     return json.loads(json.dumps(values))
+
+
+def _claim(folder, settings):
+    """Keeps other comparisons out of the report's folder, and the settings in it.
+
+    Returns what `files.lock` does.
+    """
+    with files.writing(f"‹output› {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = files.lock(
+            folder,
+            f"‹output› {folder}: another comparison is being made there; wait for it, or name "
+            "another folder",
+        )
+    try:
+        _keep_settings(folder, settings)
+    except BaseException:
+        _release(handle)
+        raise
+    return handle
+
+
+def _release(handle):
+    if handle is not None:
+        os.close(handle)
 
 
 def _keep_settings(folder, settings):

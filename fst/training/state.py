@@ -6,11 +6,6 @@ import re
 import shutil
 import zipfile
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -212,28 +207,15 @@ class State:
 
 
 def lock(folder):
-    """Keeps other processes out of `folder` until the lock is closed or this one ends somehow.
-
-    Returns:
-        The file descriptor that holds the lock.
+    """Keeps other processes from training in `folder`, as `files.lock` does.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process trains there.
     """
-    if fcntl is None:
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UserError(
-            f"{folder}: another process is training this style; wait for it, or choose another "
-            "‹name›"
-        ) from None
-    except OSError:
-        pass  # Some network disks have no locks; then two runs at once are the user's affair.
-    return handle
+    return files.lock(
+        folder,
+        f"{folder}: another process is training this style; wait for it, or choose another ‹name›",
+    )
 
 
 def clean(path):
