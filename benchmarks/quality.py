@@ -29,8 +29,8 @@ import numpy as np
 
 import fst
 from fst import errors, files, metrics
-from fst.config import EMBEDDED
 from fst.errors import UserError
+from fst.loss_options import EMBEDDED
 from fst.media import grid, images, samples
 from fst.models.lattice import lattice_energy
 from fst.models.perceptual import STYLE_LAYERS, gram_matrix, load_vgg19

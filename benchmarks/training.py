@@ -26,8 +26,9 @@ import tensorflow as tf
 from machine import convolutions, cpu_model, matrix_rate
 from PIL import Image
 
-from fst.config import LIGHT, TrainingConfig, default_vgg_weights
+from fst.config import TrainingConfig
 from fst.console import heap
+from fst.loss_options import LIGHT, default_vgg_weights
 from fst.models.vgg19 import keras_layer_name, load_network
 from fst.training.card import device_name
 from fst.training.data import open_photos

@@ -28,9 +28,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fst import checkpoint, errors, files
-from fst.config import NOTHING, TrainingConfig, words_of
+from fst.config import NOTHING, TrainingConfig
 from fst.console import cli
 from fst.errors import UserError
+from fst.options import words_of
 from fst.training.command import run
 
 CHECKPOINTS = "/opt/ml/checkpoints"

@@ -19,18 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cloud.sagemaker_fetch import aws_in_words, bucket_and_key, fetch
 from fst import collection, errors, files
-from fst.config import (
-    EMBEDDED,
-    IMAGENET,
-    NOTHING,
-    TrainingConfig,
-    check_ranges,
-    infer_command,
-    last_part,
-)
+from fst.config import NOTHING, TrainingConfig, infer_command, last_part
 from fst.console import cli
 from fst.errors import UserError
+from fst.loss_options import EMBEDDED, IMAGENET
 from fst.media import folders
+from fst.options import check_ranges
 from fst.training import style_images
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -29,7 +29,7 @@ from keras import ops
 
 import fst
 from fst import errors, files
-from fst.config import EMBEDDED_END
+from fst.loss_options import EMBEDDED_END
 from fst.media import images, samples
 from fst.models import vgg19
 from fst.models.perceptual import PerceptualLoss, Vgg19Features

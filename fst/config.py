@@ -5,101 +5,39 @@ The command line, its help, `style.json` and the Python interface are all made f
 
 import dataclasses
 import json
-import math
 import os
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import tyro
 
-from fst.errors import UserError, flag_of
-
-REQUIRED = "(required)"
-"""How the help ends of an option that must be given although it has a default in Python."""
-
-
-def shown_as(metavar: str, end: str | None = None, aliases: tuple[str, ...] = ()):
-    """How the help of a command shows an option; goes into its `Annotated` type.
-
-    Args:
-        metavar: what stands for its value.
-        end: how its help ends, in place of its default.
-        aliases: further spellings of its flag.
-    """
-    hint = _default_shown if end is None else end
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=hint, aliases=aliases or None)
-
-
-def _default_shown(default):
-    """The end of an option's help. An empty default says nothing: the help tells what it means."""
-    return f"(default: {default})" if default.strip("'\"") else ""
-
+from fst.errors import UserError
+from fst.loss_options import (
+    EMBEDDED,
+    LAYER_FIELDS,
+    LIGHT,
+    LossDefaults,
+    LossForm,
+    check_depth,
+    check_layer_weights,
+    check_layers,
+    default_vgg_weights,
+    in_rows,
+)
+from fst.options import REQUIRED, WithPresets, check_choices, check_ranges, shown_as
 
 Preset = Literal["instant", "draft", "standard", "fine"]
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 Distribution = Literal["none", "mirrored", "multiworker"]
-LossForm = Literal["relative", "absolute", "mean"]
-
 NOTHING = "none"
 """What `--start-from` takes for random weights."""
-
-EMBEDDED = "embedded"
-"""What `--vgg-weights` calls the VGG19 that comes with the package, down to `EMBEDDED_END`."""
-
-EMBEDDED_END = "relu4_2"
-
-LIGHT = "light"
-"""What `load_vgg19` calls the light network of nearly the embedded one's features."""
-
-IMAGENET = "imagenet"
-"""What `--vgg-weights` calls the whole VGG19, which Keras downloads once."""
-
-WEIGHTS_VARIABLE = "FST_VGG19_WEIGHTS"
-
-
-def default_vgg_weights():
-    """VGG19's default weights: the file in FST_VGG19_WEIGHTS, or else the embedded ones."""
-    return os.environ.get(WEIGHTS_VARIABLE) or EMBEDDED
-
 
 ALL_STYLES = "all"
 """What `infer.py --contact-sheet` takes in place of a style's name."""
 
 _SIDE_OF_MANY = 1024  # px; a sheet of a camera's picture in 30 styles would fit in no memory
-
-
-class WithPresets(type):
-    """Makes dataclasses whose option `preset` sets those that are not given beside it.
-
-    What a preset sets is told by the static method `preset_options(preset)` of the class: options
-    by their names, none for a preset that there is not.
-    """
-
-    def __call__(cls, *args, **options):
-        given = {field.name for field, _ in zip(dataclasses.fields(cls), args, strict=False)}
-        preset = options.get("preset", cls.preset)
-        if preset != cls.preset:
-            its_own = cls.preset_options(preset)
-            options = {k: v for k, v in its_own.items() if k not in given} | options
-        return super().__call__(*args, **options)
-
-
-@dataclasses.dataclass(frozen=True)
-class LossDefaults:
-    """The loss's options with their defaults, for training, `fst.gatys` and `PerceptualLoss`.
-
-    `TrainingConfig` says what they mean.
-    """
-
-    content_weight: float = 1.0
-    style_weight: float = 8.0
-    tv_weight: float = 1.0
-    content_layers: tuple[str, ...] = ("relu4_2",)
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-    style_layer_weights: tuple[float, ...] = ()
-    loss_form: LossForm = "relative"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -558,11 +496,6 @@ _INFERENCE_RANGES = (
     ("quality", 1, 100),
 )
 
-LAYER_FIELDS = ("content_layers", "style_layers")
-
-# The names that `fst.models.perceptual` takes, checked here before anything slow is loaded.
-_LAYER = r"(relu|block)([12](_|_conv)[12]|[345](_|_conv)[1-4])"
-
 # Options that may change between the parts of one run: they decide where it runs and what it
 # reports, not what it learns.
 _FREE = {
@@ -590,114 +523,6 @@ _LONGEST_NAME = 200  # bytes; a folder's name has 255 at most, and others are ma
 
 # A single value may stand for a tuple of one.
 _SEVERAL = ("style", "style_size", "style_weight", "style_turns")
-
-
-def check_choices(config):
-    """Raises a UserError where an option of a dataclass is not one of its choices.
-
-    The command line's parser knows them; a call from Python has no parser.
-    """
-    for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if get_origin(kind) is Literal and value not in get_args(kind):
-            raise UserError(f"‹{name}› is one of {', '.join(get_args(kind))}, not '{value}'")
-
-
-def check_ranges(config, ranges):
-    """Raises a UserError unless every field lies in its range.
-
-    Args:
-        config: a dataclass.
-        ranges: field, lowest and highest value of each.
-    """
-    for field, low, high in ranges:
-        values = getattr(config, field)
-        for value in values if isinstance(values, tuple) else (values,):
-            if not low <= value <= high:
-                raise UserError(f"‹{field}› must be from {low} to {high}, not {value}")
-
-
-def check_layers(config):
-    """Raises a UserError unless the content and style layers of a dataclass are VGG19's."""
-    for field in LAYER_FIELDS:
-        names = getattr(config, field)
-        if not names:
-            raise UserError(f"‹{field}› is empty: give layers, such as relu4_2")
-        for name in names:
-            if not re.fullmatch(_LAYER, name):
-                raise UserError(
-                    f"‹{field}›: VGG19 has no layer '{name}': use relu1_1 to relu5_4, "
-                    "such as relu4_2"
-                )
-
-
-def check_layer_weights(config, rows=False):
-    """Raises a UserError unless the style layers' weights, where given, fit the style layers.
-
-    Args:
-        config: a dataclass.
-        rows: whether there may be as many weights for each of several styles.
-    """
-    weights, layers = config.style_layer_weights, len(config.style_layers)
-    if len(weights) % layers or (len(weights) > layers and not rows):
-        raise UserError(
-            f"‹style_layer_weights›: {len(weights)} weights for {layers} "
-            "layers; give one for each of ‹style_layers›"
-        )
-    for row in in_rows(weights, layers):
-        check_shares("style_layer_weights", row)
-
-
-def in_rows(weights, layers):
-    """The style layers' weights style by style: a list of tuples of as many as there are layers."""
-    return [tuple(weights[at : at + layers]) for at in range(0, len(weights), layers)]
-
-
-def check_shares(field, weights):
-    """Raises a UserError unless none of the weights is negative or endless, nor all of them 0."""
-    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
-        given = " ".join(f"{weight:g}" for weight in weights)
-        raise UserError(f"‹{field}› must be from 0, and not all 0, not {given}")
-
-
-def check_depth(vgg_weights, layers, whose):
-    """Raises a UserError if a layer lies deeper than the embedded VGG19, where that is to be used.
-
-    Args:
-        vgg_weights: as `--vgg-weights`.
-        layers: names of layers, such as `relu4_2`.
-        whose: what the message begins with: the option, as `UserError` has it, or what else
-            brought the layers.
-    """
-    if vgg_weights != EMBEDDED:
-        return
-    for name in layers:
-        if _depth(name) > _depth(EMBEDDED_END):
-            raise UserError(
-                f"{whose}: {name} lies deeper than ‹vgg_weights› {EMBEDDED}, which ends at "
-                f"{EMBEDDED_END}: use ‹vgg_weights› {IMAGENET} or a file"
-            )
-
-
-def _depth(layer):
-    return [int(digit) for digit in re.findall(r"\d", layer)]
-
-
-def words_of(options):
-    """Options as a command line has them, a list of words.
-
-    Args:
-        options: values by field; of several values each is a word, True is the flag alone, and
-            False is nothing.
-    """
-    words = []
-    for field, value in options.items():
-        if value is False:
-            continue
-        words.append(flag_of(field))
-        if value is not True:
-            words += map(str, value if isinstance(value, (list, tuple)) else [value])
-    return words
 
 
 def infer_command(name, output, program="python infer.py"):

@@ -18,11 +18,12 @@ import numpy as np
 import tyro
 
 from fst import collection, errors, files, packages
-from fst.config import REQUIRED, StylesConfig, check_choices, shown_as
+from fst.config import StylesConfig
 from fst.console import cli, quiet, unused
 from fst.errors import UserError
 from fst.models import weights_file
 from fst.models.architecture import MIN_SIZE
+from fst.options import REQUIRED, check_choices, shown_as
 from fst.stylize.forward import arrange
 
 _PLACES = {"saved_model": "saved_model", "onnx": "stylizer.onnx", "litert": "stylizer.tflite"}

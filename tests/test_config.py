@@ -15,9 +15,9 @@ from conftest import run
 
 from fst import config
 from fst.comparison.measure import CompareConfig
-from fst.config import PRESETS, InferenceConfig, TrainingConfig, flag_of
+from fst.config import PRESETS, InferenceConfig, TrainingConfig
 from fst.console import cli
-from fst.errors import UserError
+from fst.errors import UserError, flag_of
 from fst.export import ExportConfig
 from fst.gatys.options import GatysConfig, GatysOptions
 

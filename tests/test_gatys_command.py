@@ -16,15 +16,15 @@ import pytest
 from conftest import Result, draw_photo, files, pixels, run, run_here, wait_for
 from PIL import Image
 
-from fst.config import flag_of, words_of
 from fst.console import cli, quiet
-from fst.errors import UserError
+from fst.errors import UserError, flag_of
 from fst.gatys import command as gatys_command
 from fst.gatys import options as gatys_options
 from fst.gatys.optimizer import optimize
 from fst.gatys.options import PRESETS, GatysConfig, GatysOptions
 from fst.media import images
 from fst.media.images import ImageError
+from fst.options import words_of
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ import fst
 from fst import collection
 from fst.batch import command as infer
 from fst.batch import inference, plan
-from fst.config import InferenceConfig, flag_of
-from fst.errors import UserError
+from fst.config import InferenceConfig
+from fst.errors import UserError, flag_of
 from fst.media import images
 from fst.stylize import look
 from fst.stylize.stylizer import SharedNetwork, Stylizer, load_all

@@ -11,6 +11,8 @@ LAYERS = (
     "errors",
     "words",
     "packages",
+    "options",
+    "loss_options",
     "config",
     "files",
     "console",

@@ -13,13 +13,14 @@ from fst.batch.unused import in_inference
 from fst.comparison import unused as comparison_unused
 from fst.comparison.measure import CompareConfig
 from fst.comparison.unused import in_comparison
-from fst.config import IMAGENET, WEIGHTS_VARIABLE, InferenceConfig, TrainingConfig
+from fst.config import InferenceConfig, TrainingConfig
 from fst.console import cli, unused
 from fst.export import ExportConfig, in_export
 from fst.gatys import unused as gatys_unused
 from fst.gatys.options import GatysConfig
 from fst.gatys.sweep import combinations, parse_sweep
 from fst.gatys.unused import in_gatys
+from fst.loss_options import IMAGENET, WEIGHTS_VARIABLE
 from fst.media.video import MOVING_OUTPUTS
 from fst.training.unused import in_training
 

@@ -13,9 +13,10 @@ from tiny import tiny_options
 import fst
 from data import make_light_vgg19, make_vgg19
 from fst.comparison.measure import CompareConfig
-from fst.config import EMBEDDED, IMAGENET, LIGHT, TrainingConfig, default_vgg_weights
+from fst.config import TrainingConfig
 from fst.errors import UserError
 from fst.gatys.options import GatysConfig, GatysOptions
+from fst.loss_options import EMBEDDED, IMAGENET, LIGHT, default_vgg_weights
 from fst.models import perceptual, vgg19
 from fst.models.perceptual import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss, load_vgg19
 

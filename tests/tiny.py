@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fst.config import words_of
 from fst.models.perceptual import LossTerms
+from fst.options import words_of
 from fst.training.history import read_history
 
 

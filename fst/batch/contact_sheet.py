@@ -13,11 +13,11 @@ import numpy as np
 
 from fst import collection, errors, files
 from fst.batch.process import prepare_for
-from fst.config import REQUIRED, check_ranges, shown_as
 from fst.console import cli
 from fst.media import images, samples
 from fst.media.grid import draw_grid
 from fst.models.architecture import MIN_SIZE
+from fst.options import REQUIRED, check_ranges, shown_as
 from fst.stylize import engines, stylizer
 from fst.words import plural
 

@@ -19,23 +19,12 @@ from typing import Annotated, Literal
 import numpy as np
 
 from fst import collection, files, metrics
-from fst.config import (
-    LAYER_FIELDS,
-    REQUIRED,
-    LossDefaults,
-    Precision,
-    StylesConfig,
-    check_choices,
-    check_depth,
-    check_ranges,
-    default_vgg_weights,
-    in_rows,
-    last_part,
-    shown_as,
-)
+from fst.config import Precision, StylesConfig, last_part
 from fst.errors import UserError
 from fst.gatys.options import MIN_SIZE, GatysOptions
+from fst.loss_options import LAYER_FIELDS, LossDefaults, check_depth, default_vgg_weights, in_rows
 from fst.media import folders, images
+from fst.options import REQUIRED, check_choices, check_ranges, shown_as
 
 Start = Literal["content", "noise", "style"]
 

@@ -6,8 +6,8 @@ import dataclasses
 import io
 import sys
 
-from fst.config import WithPresets
 from fst.errors import UserError
+from fst.options import WithPresets
 
 
 def parse(config_class, program, args=None):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fst.config import flag_of
+from fst.errors import flag_of
 
 
 class Rule(NamedTuple):

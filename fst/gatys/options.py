@@ -5,23 +5,19 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fst.config import (
+from fst.config import Precision
+from fst.errors import UserError
+from fst.loss_options import (
     LAYER_FIELDS,
-    REQUIRED,
     LossDefaults,
     LossForm,
-    Precision,
-    WithPresets,
-    check_choices,
     check_depth,
     check_layer_weights,
     check_layers,
-    check_ranges,
     check_shares,
     default_vgg_weights,
-    shown_as,
 )
-from fst.errors import UserError
+from fst.options import REQUIRED, WithPresets, check_choices, check_ranges, shown_as
 
 GatysPreset = Literal[
     "fst",

@@ -21,7 +21,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from fst.config import (
+from fst.errors import UserError, first_line
+from fst.loss_options import (
     EMBEDDED,
     IMAGENET,
     LIGHT,
@@ -30,7 +31,6 @@ from fst.config import (
     LossForm,
     default_vgg_weights,
 )
-from fst.errors import UserError, first_line
 from fst.models import vgg19
 from fst.models.precision import dtype_policy, resolve
 from fst.models.vgg19 import keras_layer_name

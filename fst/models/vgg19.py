@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from fst.config import EMBEDDED, IMAGENET, LIGHT
+from fst.loss_options import EMBEDDED, IMAGENET, LIGHT
 from fst.models.keras_names import as_keras_names_it
 
 EMBEDDED_PATH = Path(__file__).parent / "weights" / "vgg19_relu4_2.npz"

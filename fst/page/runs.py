@@ -22,9 +22,10 @@ import psutil
 from filelock import FileLock
 
 from fst import checkpoint, collection, files
-from fst.config import TrainingConfig, name_from, words_of
+from fst.config import TrainingConfig, name_from
 from fst.errors import UserError
 from fst.media import folders, images, samples
+from fst.options import words_of
 from fst.page import uploads
 
 _PROGRAM = ("-m", "fst", "train")

@@ -2,8 +2,8 @@
 
 import os
 
-from fst.config import EMBEDDED, WEIGHTS_VARIABLE, default_vgg_weights
 from fst.errors import UserError
+from fst.loss_options import EMBEDDED, WEIGHTS_VARIABLE, default_vgg_weights
 
 
 def check_vgg19():
