@@ -344,6 +344,7 @@ class TestMistakes:
             assert code == 2
             assert part in err
             assert len(err.strip().splitlines()) == 1
+        assert not Path(config().output).exists()  # Where the right options would be refused.
 
     def test_a_report_of_before_is_gone_on_with(self, config):
         folder = Comparison(config()).folder
@@ -440,12 +441,16 @@ def test_a_style_that_was_added_to_a_gallery(config, trained, tmp_path):
     """Its loss is the one that it was learnt with, not the gallery's."""
     settings = json.loads((trained / "plain" / "style.json").read_text())["config"]
     added = {"config": {**settings, "style_weight": [3.0, 7.0], "style_layers": ["relu2_1"]}}
+    # The one in the first place has been replaced since.
+    placed = {"config": {**added["config"], "tv_weight": 3.0}}
     entries = ["old", {"name": "new", "training": added}, {"name": "newer", "training": added}]
+    entries.append({"name": "second", "training": placed, "place": 1})
     write_gallery(tmp_path / "gallery", entries, config={**settings, "style_weight": [5.0]})
     for name, weight, layers in (
         ("old", 5.0, ["relu1_1", "relu2_1"]),
         ("new", 3.0, ["relu2_1"]),
         ("newer", 7.0, ["relu2_1"]),
+        ("second", 7.0, ["relu2_1"]),
     ):
         changes = {"checkpoint": name, "checkpoints": str(tmp_path)}
         found = Comparison(config(**changes, output=str(tmp_path / name))).settings

@@ -71,9 +71,10 @@ def test_own_photos(run_example):
 
 @pytest.mark.usefixtures("plain_parts")
 def test_own_network_stylises_photos_of_any_size(run_example):
-    out, folder = run_example("own_network.py")
+    out, folder = run_example("own_network.py", start_from="gallery")
     assert "parameters" in out
     assert card_of(folder)["handed_in"] == ["network"]
+    assert card_of(folder)["started_from"] is None
     photo = draw_photo(1, 37, 50)[None]
     network = keras.saving.load_model(folder / "network.keras")
     wanted = np.asarray(network(photo.astype(np.float32))).round()

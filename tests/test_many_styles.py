@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import draw_photo, ending_after_the_steps, weights_of, write_gallery
 from PIL import Image
 from tiny import (
@@ -26,6 +27,7 @@ from tiny import (
 from fst import collection, files
 from fst.config import TrainingConfig
 from fst.errors import UserError
+from fst.training import gallery, loop
 from fst.training.data import open_photos
 from fst.training.loop import train
 from fst.training.style_images import open_styles
@@ -380,6 +382,13 @@ def test_what_cannot_be_started_from(garden, changes, words):
     assert words in refused(garden, **changes)
 
 
+def test_what_a_run_starts_from_is_not_removed_by_it(garden):
+    folder = collection.find_folder("garden", garden["output"]).folder
+    before = contents(folder)
+    assert "choose another --name" in refused(garden, name="garden", overwrite=True)
+    assert contents(folder) == before
+
+
 def test_a_damaged_gallery(garden):
     path = collection.find_folder("garden", garden["output"]).weights_path
     path.write_bytes(path.read_bytes()[:2000])
@@ -414,6 +423,7 @@ def test_added_style_is_there_and_the_others_are_as_before(adding):
                 np.testing.assert_array_equal(new[3], one)
     entry = done.styles()[-1]
     assert entry["training"]["steps"] == 3
+    assert entry["place"] == 0
     assert len(entry["sha256"]) == 64
     assert not os.path.exists(f"{root}/cedar")
     assert not litter(done.folder.parent)
@@ -478,8 +488,41 @@ def test_a_gallery_that_changed_meanwhile_is_left_alone(adding):
     assert not litter(collection.find_folder("garden", root).folder.parent)
 
 
+def test_two_that_add_at_once(adding):
+    folder = collection.find_folder("garden", adding["output"]).folder
+    handle = files.lock(folder, "taken")
+    assert "run the same command again, no training is lost" in refused(adding)
+    os.close(handle)
+    assert run(adding)[0].styles()[-1]["name"] == "cedar"
+
+
+def test_stopped_once_it_is_added_the_style_is_the_gallerys(adding, monkeypatch):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "clean", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(adding)
+    assert collection.find("cedar", adding["output"]).folder.name == "garden"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_network_of_ones_own_is_added_where_it_has_the_gallerys_convolutions(adding, same):
+    network = collection.find("garden/reef", adding["output"]).read_network()
+    if not same:
+        kernel = network.get_layer("down2_conv").kernel
+        kernel.assign(kernel + 0.1)
+    given = {"network": network, "loss": PlainLoss()}
+    if same:
+        done, _ = run(adding, name="oak", given=given)
+        assert done.styles()[-1]["name"] == "oak"
+    else:
+        with pytest.raises(ValueError, match="network: its convolutions are not those of"):
+            run(adding, name="oak", given=given)
+
+
 def test_a_full_disk_leaves_the_gallery_whole_and_the_style_is_added_next_time(
-    adding, fill_disk_at
+    adding, fill_disk_at, monkeypatch
 ):
     folder = collection.find_folder("garden", adding["output"]).folder
     before = contents(folder)
@@ -489,6 +532,14 @@ def test_a_full_disk_leaves_the_gallery_whole_and_the_style_is_added_next_time(
     assert contents(folder) == before
     assert not litter(folder.parent)
     fill_disk_at(lambda path: False)
+
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery, "export_styles", full)
+        assert "make room" in refused(adding)
+    assert contents(folder) == before
     done, events = run(adding)
     assert "already trained" in events[0]
     assert done.styles()[-1]["name"] == "cedar"

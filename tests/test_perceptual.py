@@ -428,6 +428,7 @@ def test_style_image_weights_are_shares():
         ({"style_layers": ()}, "style layers"),
         ({"content_layers": ()}, "content layers"),
         ({"style_layer_weights": (1, 2, 3)}, "3 weights"),
+        ({"style_layer_weights": ()}, "0 weights were given for 2 style layers"),
         ({"style_layer_weights": (0, 0)}, "positive"),
         ({"style_layer_weights": (-1, 2)}, "positive"),
         (

@@ -133,6 +133,17 @@ def test_a_full_disk_is_told_in_one_line(network, in_files, monkeypatch):
     assert error.value.__cause__ is None  # By which a folder's other photos would be given up.
 
 
+def test_no_folder_for_temporary_files_is_told_in_one_line(network, in_files, monkeypatch):
+    def none(*_):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    in_files()
+    monkeypatch.setattr(strips.tempfile, "TemporaryFile", none)
+    with pytest.raises(UserError, match="set TMPDIR to a folder that can be written") as error:
+        stylise_in_strips(arranged(network), draw_photo(7), 24)
+    assert "\n" not in str(error.value)
+
+
 def test_too_small(network):
     with pytest.raises(ValueError, match="40x12"):
         stylise_in_strips(arranged(network), draw_photo(8, 12, 40), 16)

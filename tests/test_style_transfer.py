@@ -29,7 +29,7 @@ from fst.models.style_transfer import StyleTransfer
 from fst.training import state
 from fst.training.data import open_photos
 from fst.training.handed_in import HandedIn
-from fst.training.history import read_history
+from fst.training.history import read_history, read_rows
 from fst.training.loop import TrainingStep, train
 from fst.training.style_images import open_styles
 
@@ -211,6 +211,34 @@ def test_learns_from_photos_whose_size_is_known_late():
     assert np.isfinite(model.fit(photos, verbose=0).history["loss"][0])
 
 
+def test_weights_that_the_picture_does_not_depend_on_are_left_alone():
+    class Unused(keras.layers.Layer):
+        def build(self, _):
+            self.kernel = self.add_weight(shape=(2,), initializer="ones", name="unused")
+
+        def call(self, x):
+            return x
+
+    given = plain_parts()
+    network = keras.Model(given.network.inputs, Unused(name="more")(given.network.outputs[0]))
+    model = StyleTransfer(network, given.loss)
+    model.compile(keras.optimizers.Adam(0.003))
+    before = network.get_layer("only").kernel.numpy()
+    model.fit(np.float32(draw_photo(1, 32, 32))[None], verbose=0)
+    assert not np.array_equal(network.get_layer("only").kernel, before)
+    np.testing.assert_array_equal(network.get_layer("more").kernel, [1, 1])
+    network.get_layer("only").trainable = False
+    with pytest.raises(ValueError, match="depends on none of its trainable weights"):
+        model.learn(np.float32(draw_photo(1, 32, 32))[None])
+
+
+def test_torn_rows_of_a_history_are_left_out_even_within_a_letter(tmp_path):
+    path = tmp_path / "history_styles.csv"
+    whole = "step,name,content,style,images\n5,été,0.1,0.2,3\n10,été,0.1,0.2,3\n".encode()
+    path.write_bytes(whole[: whole.rindex("é".encode()) + 1])
+    assert [row[0] for row in read_rows(path, whole.decode().splitlines()[0].split(","))] == ["5"]
+
+
 def test_saved_model_stylises_and_names_what_it_lacks(config, tmp_path):
     model, batches = without_vgg19(config)
     photo = draw_photo(1, 20, 33)[None].astype(np.float32)
@@ -256,6 +284,18 @@ def test_state_goes_by_names_and_not_by_order(tmp_path):
         np.testing.assert_array_equal(variable.numpy(), wanted)
     for one, two in zip(network.weights, other.weights, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_state_of_a_network_in_bfloat16(tmp_path):
+    network = build_network(2, dtype="bfloat16", seed=1)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(network.trainable_variables)
+    state.write(tmp_path / "state.npz", network, optimizer, {"step": 1})
+    arrays, about = state.read(tmp_path / "state.npz")
+    other = build_network(2, dtype="bfloat16", seed=2)
+    state.restore("state.npz", arrays, about["versions"], other, optimizer)
+    for one, two in zip(network.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(np.float32(one), np.float32(two))
 
 
 @pytest.mark.parametrize("what", ["missing", "extra", "shape"])

@@ -36,7 +36,7 @@ from fst.config import TrainingConfig
 from fst.console.progress import Reporter
 from fst.errors import UserError
 from fst.models.network import build_network
-from fst.training import loop
+from fst.training import loop, state
 from fst.training.callbacks import Previews, Progress
 from fst.training.loop import train
 from fst.training.previews import choose_previews
@@ -372,10 +372,15 @@ class TestNotFinite:
             run_plain(options, watching, on_progress=ruin, save_every=2)
         assert all(np.isfinite(array).all() for array in read_state(tmp_path / "tiny").values())
 
+    @pytest.mark.usefixtures("plain_parts")
     def test_weight_that_drowns_the_other_term(self, options):
-        with pytest.raises(UserError, match="lower style_weight") as error:
-            run_plain(options, style_weight=1e12)
+        with (
+            ending_after_the_steps(),
+            pytest.raises(UserError, match="lower style_weight") as error,
+        ):
+            run(options, style_weight=1e12)
         one_line(error)
+        run_plain(options, style_weight=1e12)  # Which the loss of one's own does not know.
 
     def test_balance_lets_a_weight_of_zero_pass(self, options):
         for weights in ({"style_weight": 0.0}, {"content_weight": 0.0}):
@@ -661,6 +666,27 @@ def test_what_another_process_has_trained_since_is_not_removed(states, saved):
         first.claim()
     one_line(error)
     first.close()
+    assert states().step == 2
+
+
+def test_killed_while_it_clears_a_style_without_its_state(states, saved, tmp_path, monkeypatch):
+    saved(states())
+    (tmp_path / "taken" / "style.json").write_text("{}")
+    shutil.rmtree(tmp_path / "taken" / "training")
+    with monkeypatch.context() as patch:
+        done, clean = [], state.clean
+
+        def stop(path):
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            done.append(clean(path))
+
+        patch.setattr(state, "clean", stop)
+        (tmp_path / "taken" / "history.csv").write_text("")
+        with pytest.raises(KeyboardInterrupt):
+            saved(states(overwrite=True))
+    assert not (tmp_path / "taken" / "style.json").exists()
+    saved(states(overwrite=True))
     assert states().step == 2
 
 

@@ -129,10 +129,10 @@ class Comparison:
         digest = hashlib.sha256(style).hexdigest()
         self.style_is_the_trained_one = digest == entry.get("sha256")
         self.settings["style_is_the_trained_one"] = self.style_is_the_trained_one
-        handle = _claim(self.folder, self.settings)
-        self._let_go = weakref.finalize(self, _release, handle)
         self._features = load_vgg19(config.vgg_weights, config.precision)
         self._loss = build_loss(self._options, self._features, [self._style])
+        # Last, since mistakes in the options should not stay in REPORT.
+        self._let_go = weakref.finalize(self, _release, _claim(self.folder, self.settings))
 
     def close(self):
         """Lets other comparisons into REPORT again, which are kept out until then."""
@@ -280,8 +280,8 @@ def _training_of(entry, trained):
     styles, own = trained.styles(), entry.get("training")
     if own is None:
         return trained.read_card(), styles.index(entry)
-    # Added to the gallery later, with a loss of its own.
-    return own, [s for s in styles if s.get("training") == own].index(entry)
+    # Added to the gallery later, with a loss of its own. Cards of before do not tell the place.
+    return own, entry.get("place", [s for s in styles if s.get("training") == own].index(entry))
 
 
 def _options(config, about, index):

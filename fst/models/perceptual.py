@@ -348,7 +348,8 @@ class PerceptualLoss:
 
     def _shares_of_layers(self, weights):
         """How much each layer counts in each style, float32 `[styles, layers]`."""
-        rows = list(weights) if weights is not None and np.ndim(weights[0]) else [weights]
+        several = weights is not None and any(np.ndim(row) for row in weights)
+        rows = list(weights) if several else [weights]
         if len(rows) not in (1, self.styles):
             raise ValueError(
                 f"{len(rows)} lists of style layer weights were given for {self.styles} styles"

@@ -150,7 +150,13 @@ class StyleTransfer(keras.Model):
             # Each replica has its share of the batch, and the optimizer adds their gradients up.
             objective = self.optimizer.scale_loss(loss / replicas)
         variables = self.network.trainable_variables
-        gradients = self._clipped(tape.gradient(objective, variables), replicas)
+        found = zip(tape.gradient(objective, variables), variables, strict=True)
+        # A network of one's own may have weights that its output does not depend on.
+        used = [(gradient, variable) for gradient, variable in found if gradient is not None]
+        if not used:
+            raise ValueError("network: what it gives depends on none of its trainable weights")
+        gradients, variables = zip(*used, strict=True)
+        gradients = self._clipped(gradients, replicas)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return _result(loss, each, shares)
 

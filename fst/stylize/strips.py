@@ -19,7 +19,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from fst.errors import UserError
+from fst.errors import UserError, first_line
 from fst.models.architecture import EPSILON, MIN_SIZE, STRIDE, layers
 from fst.stylize.forward import BLOCK, CENTRE, forward
 from fst.stylize.forward_tensorflow import as_pixels, batch_norm, bordered, enlarged, mirrored
@@ -45,7 +45,7 @@ def stylise_in_strips(arranged, image, rows, progress=None):
         uint8 `[H, W, 3]`.
 
     Raises:
-        UserError: the temporary file does not fit on its disk.
+        UserError: the temporary file does not fit on its disk, or cannot be made.
     """
     height, width, _ = image.shape
     if min(height, width) < MIN_SIZE:
@@ -232,7 +232,13 @@ class _Plane:
             self._array = np.empty(self._shape, np.float16)
         else:
             # It has no name, and so is gone with the process, however that ends.
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            try:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            except OSError as error:
+                raise UserError(
+                    "a picture of this size needs a temporary file: set TMPDIR to a folder that "
+                    f"can be written, or make the picture smaller first ({first_line(error)})"
+                ) from None
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._file.fileno(), 0, size)
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from fst import checkpoint, collection, files
 from fst.errors import UserError
 from fst.export import export_styles
-from fst.training.state import lock
 
 _ABOUT = (
     "created",
@@ -57,6 +57,20 @@ def check_room(config, styles):
     )
 
 
+def check_network(config, network):
+    """Raises a ValueError where a handed-in network has other convolutions than the gallery."""
+    target = collection.find_own_folder(config.add_to, config.output)
+    for layer, ours in target.read_all_weights().items():
+        if layer.endswith("_conv"):
+            theirs = network.get_layer(layer).get_weights()
+            # In half precision, as they will be written.
+            if not all(map(np.array_equal, map(np.float16, ours), map(np.float16, theirs))):
+                raise ValueError(
+                    f"network: its convolutions are not those of {target.folder}, which its styles "
+                    "are to be added to"
+                )
+
+
 def add(config, weights, card):
     """Adds trained styles to the gallery of `--add-to`, all at once or not at all.
 
@@ -75,9 +89,13 @@ def add(config, weights, card):
     found = collection.find_own_folder(config.add_to, config.output)
     target = checkpoint.Checkpoint(Path(os.path.realpath(found.folder)))
     about = {key: card[key] for key in _ABOUT}
-    entries = [{**entry, "training": about} for entry in card["styles"]]
+    entries = [
+        {**entry, "training": about, "place": place} for place, entry in enumerate(card["styles"])
+    ]
     advice = "make room and run the same command again, no training is lost"
-    with files.writing(target.folder, advice), _locked(target.folder):
+    # TensorFlow's own writer has errors of its own.
+    kinds = [tf.errors.OpError]
+    with files.writing(target.folder, advice, also=kinds), _locked(target.folder):
         files.remove_litter_of(target.folder)
         with files.atomic_path(target.folder) as folder:
             shutil.copytree(target.folder, folder, ignore=_all_but(target.saved_model_path))
@@ -123,7 +141,11 @@ def _check_same(target, ours, theirs):
 
 @contextlib.contextmanager
 def _locked(folder):
-    handle = lock(folder)
+    handle = files.lock(
+        folder,
+        f"{folder}: another process is changing this gallery; run the same command again, no "
+        "training is lost",
+    )
     try:
         yield
     finally:

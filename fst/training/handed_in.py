@@ -104,7 +104,7 @@ def _check_network(config, network):
             raise ValueError("network: is not of this gallery's layers, so that add_to cannot work")
         if config.learn == "style":
             raise ValueError("network: learn='style' needs one from build_network")
-    if config.start_from not in (NOTHING, type(config).start_from):
+    if config.start_from not in (NOTHING, type(config).start_from, config.add_to):
         raise ValueError(
             f"network: has weights of its own; leave start_from='{config.start_from}' out"
         )

@@ -95,7 +95,7 @@ def _begin(path, columns, keep):
 def read_rows(path, columns=COLUMNS):
     """The rows of a history as lists of text; a torn last row of a killed run is left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")  # A letter may be torn as well.
     except FileNotFoundError:
         return []
     whole = text[: text.rfind("\n") + 1]

@@ -40,7 +40,7 @@ from fst.training.history import draw_curves
 from fst.training.own_network import write_own_network
 from fst.training.previews import choose_previews
 from fst.training.recorders import make_recorders
-from fst.training.start import freeze_convolutions, start_from
+from fst.training.start import check_kept, freeze_convolutions, start_from
 from fst.training.state import State, clean
 from fst.training.style_images import open_styles
 from fst.words import plural
@@ -205,6 +205,8 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
     if config.add_to and gallery.check_room(config, styles):
         on_event(f"{config.add_to} has {config.name} already: nothing to do")
         return collection.find_folder(config.add_to, config.output)
+    if config.add_to and given.network is not None:
+        gallery.check_network(config, given.network)
     state = State.open(target, config, [style.sha256 for style in styles])
     if state.finished:
         on_event(f"{target.folder} is already trained ({config.steps} steps): nothing to do")
@@ -220,6 +222,8 @@ def _train(config, on_progress, on_event, photos, given, callbacks):
             previews = choose_previews(photos, config, len(styles)) if chief else None
             step = TrainingStep(config, [style.image for style in styles], strategy, given)
             if config.start_from != NOTHING and not state.step and given.network is None:
+                if config.overwrite:
+                    check_kept(config, target)
                 start_from(config, step, photos, styles, on_event)
 
             state = workers.claim(state, strategy, chief)
@@ -503,6 +507,8 @@ def _finish(target, config, step, photos, styles, state, on_event):
         loss = step.given.loss or build_loss(config, [style.image for style in styles])
         losses = [measure(trained, loss, photos, index) for index in range(len(styles))]
     card = make_card(config, network, losses, photos, styles, state, target)
+    if step.given.network is not None:
+        card["started_from"] = None  # It came with weights of its own.
     if named := [name for name, value in step.given._asdict().items() if value is not None]:
         card["handed_in"] = named
     with _writing(target):
@@ -519,6 +525,8 @@ def _wrap_up(target, config):
     if config.add_to:
         card = target.read_card()
         added = gallery.add(config, target.read_all_weights(), card)
+        # First, so that a kill amid the rest leaves no style that hides the gallery's.
+        target.card_path.unlink(missing_ok=True)
         clean(target.folder)
         return added
     if config.finish:

@@ -28,7 +28,9 @@ def make_recorders(target, config, photos, state, step, previews, names, on_prog
         Jumped: within the run, where the loss has jumped.
     """
     guard = JumpGuard(len(names), state.guard)
-    history = _RunHistory(target, config, state, names, guard, on_progress)
+    # A loss of one's own may weigh its terms otherwise.
+    checks = [check_balance] if step.given.loss is None else []
+    history = _RunHistory(target, config, state, names, guard, checks, on_progress)
 
     def save(judged):
         history.write_styles()
@@ -48,7 +50,7 @@ def make_recorders(target, config, photos, state, step, previews, names, on_prog
 class _RunHistory(LossHistory):
     """The losses of a run, with its checks and its TensorBoard."""
 
-    def __init__(self, target, config, state, names, guard, on_progress):
+    def __init__(self, target, config, state, names, guard, checks, on_progress):
         several = (target.styles_history_path, names) if len(names) > 1 else None
         super().__init__(
             target.history_path,
@@ -59,14 +61,14 @@ class _RunHistory(LossHistory):
             on_progress=on_progress,
             advice=lambda step: _diverged(config, step, state.saved_step),
         )
-        self._config, self._guard = config, guard
+        self._config, self._guard, self._checks = config, guard, checks
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
 
     def flushed(self, first, losses, by_style):
         for found in by_style:
             self._guard.add(found)
-        if first == 1:
-            check_balance(self._config, losses[0])
+        for check in self._checks if first == 1 else ():
+            check(self._config, losses[0])
         if self._tensorboard:
             self._tensorboard(self.step, losses[-1])
 

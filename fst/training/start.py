@@ -6,6 +6,7 @@ style are a good start for those of the new one.
 """
 
 import itertools
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -47,6 +48,19 @@ def start_from(config, step, photos, styles, on_event):
         known = [style["name"] for style in trained.styles()]
         rows = _rows(base, known, step, photos, styles, on_event)
     _copy(base, step.network, rows)
+
+
+def check_kept(config, target):
+    """Raises a UserError where `--overwrite` would remove the very style that the run starts from.
+
+    A run that fails before it has saved anything would leave neither.
+    """
+    trained = collection.find_start(config.start_from, config.output)
+    if os.path.realpath(trained.folder) == os.path.realpath(target.folder):
+        raise UserError(
+            f"‹overwrite› would remove {target.folder}, which this run starts from: choose another "
+            "‹name›"
+        )
 
 
 def freeze_convolutions(network):

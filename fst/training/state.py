@@ -110,6 +110,8 @@ class State:
                 f"{target.folder}: holds files that are not of a trained style; choose another "
                 "‹name› or ‹output›"
             )
+        # Of a style that was copied without it, or trained with --finish.
+        target.training_path.mkdir(exist_ok=True)
         # In an order that survives a kill: the old state first, or it would be resumed; then the
         # card, which vouches for the others; `training/` last, which shows whose folder this is.
         for path in (
@@ -238,10 +240,15 @@ def write(path, network, optimizer, about):
         OSError: it cannot be written.
     """
     named = _variables(network, optimizer).items()
-    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named}
+    arrays = {name: _writable(keras.ops.convert_to_numpy(variable)) for name, variable in named}
     about = {"format": FORMAT, "versions": _versions(), **about}
     with files.atomic_path(path) as temporary:
         np.savez(temporary, about=json.dumps(about), **arrays)
+
+
+def _writable(array):
+    # NumPy's files know no bfloat16; float32 holds all its numbers.
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def read(path):
