@@ -62,6 +62,8 @@ def open_photos(given, size):
     for place in map(Path, given):
         inside = sorted(path for path in place.iterdir()) if place.is_dir() else [place]
         paths += [path for path in inside if path.is_file()]
+    if not paths:
+        raise UserError(f"--photos: there are no files in {' '.join(map(str, given))}")
     return {path.stem: images.load_rgb(path, size) for path in paths}
 
 
