@@ -81,3 +81,9 @@ def test_a_missing_picture_is_one_line(run, folder, tmp_path):
     done = run("--peers", f"gallery/udnie={tmp_path}")
     assert done.code == 2
     assert done.err.splitlines()[-1] == f"error: --peers: {tmp_path} has no picture of two"
+
+
+def test_a_folder_without_photos_is_one_line(run, tmp_path):
+    done = run("--photos", str(tmp_path))
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == f"error: --photos: there are no files in {tmp_path}"
