@@ -273,30 +273,31 @@ def check_utf8(path, flag):
         )
 
 
-def lock(folder, taken):
-    """Keeps others out of `folder` until what is returned is closed or this process ends somehow.
+@contextlib.contextmanager
+def locked(folder, taken):
+    """Keeps others out of `folder` while the `with` block runs, or until this process ends somehow.
 
     Args:
         folder: it must be there.
         taken: the message where another has it.
 
-    Returns:
-        The file descriptor that holds the lock; None where the system has no locks.
-
     Raises:
         UserError: another has it.
     """
     if fcntl is None:
-        return None
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(taken) from None
+        except OSError:
+            pass  # Some network disks have no locks; then two runs at once are the user's affair.
+        yield
+    finally:
         os.close(handle)
-        raise UserError(taken) from None
-    except OSError:
-        pass  # Some network disks have no locks; then two runs at once are the user's affair.
-    return handle
 
 
 def remove_litter(folder):

@@ -490,9 +490,8 @@ def test_a_gallery_that_changed_meanwhile_is_left_alone(adding):
 
 def test_two_that_add_at_once(adding):
     folder = collection.find_folder("garden", adding["output"]).folder
-    handle = files.lock(folder, "taken")
-    assert "run the same command again, no training is lost" in refused(adding)
-    os.close(handle)
+    with files.locked(folder, "taken"):
+        assert "run the same command again, no training is lost" in refused(adding)
     assert run(adding)[0].styles()[-1]["name"] == "cedar"
 
 

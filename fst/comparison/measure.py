@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import weakref
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -132,11 +131,11 @@ class Comparison:
         self._features = load_vgg19(config.vgg_weights, config.precision)
         self._loss = build_loss(self._options, self._features, [self._style])
         # Last, since mistakes in the options should not stay in REPORT.
-        self._let_go = weakref.finalize(self, _release, _claim(self.folder, self.settings))
+        self._held = _claim(self.folder, self.settings)
 
     def close(self):
         """Lets other comparisons into REPORT again, which are kept out until then."""
-        self._let_go()
+        self._held.close()
 
     def __enter__(self):
         return self
@@ -289,12 +288,13 @@ def _options(config, about, index):
     try:
         trained = {**_NOT_ON_OLD_CARDS, **about["config"]}
         values = {name: trained[name] for name in (*_LOSS, "style_size")}
-        values |= {n: tuple(values[n]) for n in (*LAYER_FIELDS, "style_layer_weights")}
-        for name in ("style_weight", "style_size"):  # Where several were trained, one for each.
+        values |= {n: tuple(values[n]) for n in LAYER_FIELDS}
+        layers = len(values["style_layers"])
+        values["style_layer_weights"] = in_rows(values["style_layer_weights"], layers) or [()]
+        # Where several were trained, one for each.
+        for name in ("style_weight", "style_size", "style_layer_weights"):
             if isinstance(values[name], list):
                 values[name] = values[name][index if len(values[name]) > 1 else 0]
-        if rows := in_rows(values["style_layer_weights"], len(values["style_layers"])):
-            values["style_layer_weights"] = rows[index if len(rows) > 1 else 0]
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(
             f"{config.checkpoint}: its style.json does not tell the loss that it was trained with "
@@ -366,26 +366,19 @@ def _settings(config, trained, options, starts, budgets):
 def _claim(folder, settings):
     """Keeps other comparisons out of the report's folder, and the settings in it.
 
-    Returns what `files.lock` does.
+    Returns:
+        A `contextlib.ExitStack`, which lets them in when it is closed.
     """
-    with files.writing(f"‹output› {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = files.lock(
-            folder,
-            f"‹output› {folder}: another comparison is being made there; wait for it, or name "
-            "another folder",
-        )
-    try:
+    taken = (
+        f"‹output› {folder}: another comparison is being made there; wait for it, or name another "
+        "folder"
+    )
+    with contextlib.ExitStack() as held:
+        with files.writing(f"‹output› {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(files.locked(folder, taken))
         _keep_settings(folder, settings)
-    except BaseException:
-        _release(handle)
-        raise
-    return handle
-
-
-def _release(handle):
-    if handle is not None:
-        os.close(handle)
+        return held.pop_all()
 
 
 def _keep_settings(folder, settings):

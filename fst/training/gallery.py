@@ -1,16 +1,15 @@
 """Adding styles to a gallery that is there: a scale and a shift more, and nothing else changes."""
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from fst import checkpoint, collection, files
 from fst.errors import UserError
 from fst.export import export_styles
+from fst.training.state import writing
 
 _ABOUT = (
     "created",
@@ -60,15 +59,12 @@ def check_room(config, styles):
 def check_network(config, network):
     """Raises a ValueError where a handed-in network has other convolutions than the gallery."""
     target = collection.find_own_folder(config.add_to, config.output)
-    for layer, ours in target.read_all_weights().items():
-        if layer.endswith("_conv"):
-            theirs = network.get_layer(layer).get_weights()
-            # In half precision, as they will be written.
-            if not all(map(np.array_equal, map(np.float16, ours), map(np.float16, theirs))):
-                raise ValueError(
-                    f"network: its convolutions are not those of {target.folder}, which its styles "
-                    "are to be added to"
-                )
+    theirs = {layer.name: layer.get_weights() for layer in network.layers}
+    if not _same_convolutions(target.read_all_weights(), theirs):
+        raise ValueError(
+            f"network: its convolutions are not those of {target.folder}, which its styles are to "
+            "be added to"
+        )
 
 
 def add(config, weights, card):
@@ -92,10 +88,11 @@ def add(config, weights, card):
     entries = [
         {**entry, "training": about, "place": place} for place, entry in enumerate(card["styles"])
     ]
-    advice = "make room and run the same command again, no training is lost"
-    # TensorFlow's own writer has errors of its own.
-    kinds = [tf.errors.OpError]
-    with files.writing(target.folder, advice, also=kinds), _locked(target.folder):
+    taken = (
+        f"{target.folder}: another process is changing this gallery; run the same command again, "
+        "no training is lost"
+    )
+    with writing(target.folder), files.locked(target.folder, taken):
         files.remove_litter_of(target.folder)
         with files.atomic_path(target.folder) as folder:
             shutil.copytree(target.folder, folder, ignore=_all_but(target.saved_model_path))
@@ -130,24 +127,18 @@ def _write(target, copy, weights, entries):
 
 def _check_same(target, ours, theirs):
     """Raises unless the convolutions are those that the new styles were learnt with."""
-    for layer in (layer for layer in ours if layer.endswith("_conv")):
-        for one, other in zip(ours[layer], theirs[layer], strict=True):
-            if not np.array_equal(one, other):
-                raise UserError(
-                    f"{target.folder}: its network has changed since this style was begun; train "
-                    "the style again with ‹overwrite›"
-                )
+    if not _same_convolutions(ours, theirs):
+        raise UserError(
+            f"{target.folder}: its network has changed since this style was begun; train the style "
+            "again with ‹overwrite›"
+        )
 
 
-@contextlib.contextmanager
-def _locked(folder):
-    handle = files.lock(
-        folder,
-        f"{folder}: another process is changing this gallery; run the same command again, no "
-        "training is lost",
+def _same_convolutions(ours, theirs):
+    """Whether two networks have the same ones in half precision, in which they are written."""
+    return all(
+        np.array_equal(np.float16(one), np.float16(other))
+        for layer in ours
+        if layer.endswith("_conv")
+        for one, other in zip(ours[layer], theirs[layer], strict=True)
     )
-    try:
-        yield
-    finally:
-        if handle is not None:
-            os.close(handle)

@@ -41,7 +41,7 @@ from fst.training.own_network import write_own_network
 from fst.training.previews import choose_previews
 from fst.training.recorders import make_recorders
 from fst.training.start import check_kept, freeze_convolutions, start_from
-from fst.training.state import State, clean
+from fst.training.state import State, clean, writing
 from fst.training.style_images import open_styles
 from fst.words import plural
 
@@ -492,7 +492,7 @@ def _finish(target, config, step, photos, styles, state, on_event):
     """Writes what a finished style consists of; the card, which vouches for it, comes last."""
     network, names = step.network, [style.name for style in styles]
     of_table = handed_in.is_of_table(network, config.width, len(styles))
-    with _writing(target):
+    with writing(target.folder):
         draw_curves(target.history_path, target.curves_path)
         if of_table:
             target.write_weights(network)
@@ -511,14 +511,8 @@ def _finish(target, config, step, photos, styles, state, on_event):
         card["started_from"] = None  # It came with weights of its own.
     if named := [name for name, value in step.given._asdict().items() if value is not None]:
         card["handed_in"] = named
-    with _writing(target):
+    with writing(target.folder):
         target.write_card(card)
-
-
-def _writing(target):
-    advice = "make room and run the same command again, no training is lost"
-    # TensorFlow's own writer has errors of its own.
-    return files.writing(target.folder, advice, also=[tf.errors.OpError])
 
 
 def _wrap_up(target, config):

@@ -28,9 +28,8 @@ def make_recorders(target, config, photos, state, step, previews, names, on_prog
         Jumped: within the run, where the loss has jumped.
     """
     guard = JumpGuard(len(names), state.guard)
-    # A loss of one's own may weigh its terms otherwise.
-    checks = [check_balance] if step.given.loss is None else []
-    history = _RunHistory(target, config, state, names, guard, checks, on_progress)
+    own_loss = step.given.loss is not None
+    history = _RunHistory(target, config, state, names, guard, own_loss, on_progress)
 
     def save(judged):
         history.write_styles()
@@ -50,7 +49,7 @@ def make_recorders(target, config, photos, state, step, previews, names, on_prog
 class _RunHistory(LossHistory):
     """The losses of a run, with its checks and its TensorBoard."""
 
-    def __init__(self, target, config, state, names, guard, checks, on_progress):
+    def __init__(self, target, config, state, names, guard, own_loss, on_progress):
         several = (target.styles_history_path, names) if len(names) > 1 else None
         super().__init__(
             target.history_path,
@@ -61,14 +60,14 @@ class _RunHistory(LossHistory):
             on_progress=on_progress,
             advice=lambda step: _diverged(config, step, state.saved_step),
         )
-        self._config, self._guard, self._checks = config, guard, checks
+        self._config, self._guard, self._own_loss = config, guard, own_loss
         self._tensorboard = open_tensorboard(target) if config.tensorboard else None
 
     def flushed(self, first, losses, by_style):
         for found in by_style:
             self._guard.add(found)
-        for check in self._checks if first == 1 else ():
-            check(self._config, losses[0])
+        if first == 1 and not self._own_loss:  # Which may weigh its terms otherwise.
+            check_balance(self._config, losses[0])
         if self._tensorboard:
             self._tensorboard(self.step, losses[-1])
 

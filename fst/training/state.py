@@ -1,5 +1,6 @@
 """The state of an unfinished run: one file, replaced whole, so that any moment may be the last."""
 
+import contextlib
 import json
 import os
 import re
@@ -42,13 +43,11 @@ class State:
         self.seconds = 0.0
         self.skipped, self.guard, self.jumps = {}, None, 0
         self.finished = False
-        self._lock = None
+        self._held = contextlib.ExitStack()
 
     def close(self):
         """Lets other processes into the folder again, where `claim` kept them out."""
-        if self._lock is not None:
-            os.close(self._lock)
-        self._lock = None
+        self._held.close()
 
     @classmethod
     def open(cls, target, config, style_hashes):
@@ -91,7 +90,11 @@ class State:
         target = self._target
         with files.writing(target.folder, "choose another ‹output›"):
             target.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(target.folder)
+            taken = (
+                f"{target.folder}: another process is training this style; wait for it, or choose "
+                "another ‹name›"
+            )
+            self._held.enter_context(files.locked(target.folder, taken))
             found = State.open(target, self._config, self._style_hashes)
             if (found.step, found.finished) != (self.step, self.finished):
                 raise UserError(
@@ -208,16 +211,11 @@ class State:
             )
 
 
-def lock(folder):
-    """Keeps other processes from training in `folder`, as `files.lock` does.
-
-    Raises:
-        UserError: another process trains there.
-    """
-    return files.lock(
-        folder,
-        f"{folder}: another process is training this style; wait for it, or choose another ‹name›",
-    )
+def writing(folder):
+    """Raises a UserError where what a finished run writes into `folder` cannot be written."""
+    advice = "make room and run the same command again, no training is lost"
+    # TensorFlow's own writer has errors of its own.
+    return files.writing(folder, advice, also=[tf.errors.OpError])
 
 
 def clean(path):
